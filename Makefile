@@ -1,0 +1,47 @@
+# One command each: a virtual environment is made on first use.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test slow lint format bench clean
+
+demo: $(VENV)/installed-demo
+	$(BIN)/mmgraph demo --out runs/demo
+
+test: lint
+	$(BIN)/python -m pytest
+
+slow: $(VENV)/installed-dev
+	$(BIN)/python -m pytest --run-slow -m slow
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/installed-dev
+	$(BIN)/python experiments/benchmarks/moe.py
+	$(BIN)/python experiments/benchmarks/gnn.py
+	$(BIN)/python experiments/benchmarks/encoding.py
+
+clean:
+	rm -rf $(VENV) runs
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit("mmgraph needs Python 3.11 or newer, got " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed-demo: pyproject.toml | $(VENV)/bin/python
+	@echo "installing mmgraph and what the demo needs into $(VENV) (a few minutes)"
+	$(PIP) -e ".[demo]"
+	@touch $@
+
+$(VENV)/installed-dev: pyproject.toml | $(VENV)/bin/python
+	@echo "installing mmgraph and what the checks need into $(VENV) (a few minutes)"
+	$(PIP) -e ".[dev]"
+	@touch $@ $(VENV)/installed-demo

@@ -1,0 +1,1 @@
+"""Graph-aware multimodal representation learning."""
