@@ -1,0 +1,1 @@
+"""Graphs, ids, sampling and storage."""

@@ -1,0 +1,84 @@
+"""Tensors as `.npy` files that can be memory-mapped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmgraph.errors import InputError
+
+_CHUNK_ROWS = 65_536
+
+
+def array_parts(tensor: Tensor, present: Tensor | None = None) -> Iterator[bytes]:
+    """Bytes of a tensor, a block of rows at a time.
+
+    Args:
+        tensor: Any tensor of at least one dimension.
+        present: `[num_rows]`, bool: rows where it is false come out as zeros.
+    """
+    for start in range(0, tensor.size(0), _CHUNK_ROWS):
+        rows = tensor[start : start + _CHUNK_ROWS]
+        if present is not None:
+            rows = torch.where(present[start : start + _CHUNK_ROWS, None], rows, torch.zeros_like(rows))
+        yield _as_numpy(rows).tobytes()
+
+
+def _as_numpy(tensor: Tensor) -> np.ndarray:
+    """Numpy has no bfloat16, its bits travel as int16."""
+    return (tensor.view(torch.int16) if tensor.dtype == torch.bfloat16 else tensor).numpy(force=True)
+
+
+def write_array(folder: Path, stem: str, tensor: Tensor, *, present: Tensor | None = None) -> dict[str, Any]:
+    """Write a `.npy` file in blocks: no second copy in memory, and a full disk is an `OSError`, not a crash.
+
+    Args:
+        folder: Folder of the file.
+        stem: Name of the file without ending.
+        tensor: What to write.
+        present: `[num_rows]`, bool: rows where it is false are written as zeros.
+
+    Returns:
+        An entry for a manifest: `file`, `dtype`, `shape`.
+    """
+    tensor = tensor.contiguous()
+    sample = _as_numpy(tensor[:0])
+    header = {
+        "descr": np.lib.format.dtype_to_descr(sample.dtype),
+        "fortran_order": False,
+        "shape": tuple(tensor.shape),
+    }
+    with open(folder / f"{stem}.npy", "wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for part in array_parts(tensor, present):
+            file.write(part)
+    return {"file": f"{stem}.npy", "dtype": str(tensor.dtype).removeprefix("torch."), "shape": list(tensor.shape)}
+
+
+def read_array(path: Path, entry: Mapping[str, Any], *, mmap: bool) -> Tensor:
+    """Read a file written by `write_array`.
+
+    Args:
+        path: The file.
+        entry: What `write_array` returned.
+        mmap: Map the file (copy on write) instead of reading it.
+
+    Raises:
+        InputError: If the file is missing, no array, or has another shape or dtype than the entry.
+    """
+    shape = tuple(entry["shape"])
+    try:
+        # An empty file cannot be mapped. Mode "c" gives writable pages that never reach the file.
+        values = np.load(path, mmap_mode="c" if mmap and 0 not in shape else None, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path}: expected an array, got: {error}") from None
+    tensor = torch.from_numpy(np.asarray(values))
+    tensor = tensor.view(torch.bfloat16) if entry["dtype"] == "bfloat16" else tensor
+    if values.shape != shape or str(tensor.dtype) != f"torch.{entry['dtype']}":
+        raise InputError(f"{path}: expected {entry['dtype']} {list(shape)}, got {values.dtype} {list(values.shape)}")
+    return tensor

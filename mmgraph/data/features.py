@@ -1,0 +1,112 @@
+"""Features of nodes by modality, with the mask that says which nodes have them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from mmgraph.errors import InputError
+
+
+@dataclass(frozen=True)
+class FeatureSpec:
+    """The feature space of a modality. Graphs share a projection exactly when they share a spec.
+
+    Attributes:
+        modality: What was encoded, for example `text` or `image`.
+        encoder: Key of the frozen encoder, for example `minilm`.
+        dim: Width of the features.
+    """
+
+    modality: str
+    encoder: str
+    dim: int
+
+    def __post_init__(self) -> None:
+        if not self.modality or not self.encoder:
+            raise InputError(
+                f"a feature space needs a modality and an encoder, got {self.modality!r} and {self.encoder!r}"
+            )
+        if self.dim < 1:
+            raise InputError(f"feature space {self.modality}/{self.encoder}: dim must be at least 1, got {self.dim}")
+
+    @property
+    def key(self) -> str:
+        """Name that is valid as a key of `torch.nn.ModuleDict` (no dots)."""
+        encoder = re.sub(r"[^0-9A-Za-z-]", lambda m: f"_{ord(m.group()):x}_", self.encoder)
+        return f"{self.modality}__{encoder}__{self.dim}"
+
+
+@dataclass(frozen=True, eq=False)
+class ModalityFeatures:
+    """Features of one modality for all nodes of a graph.
+
+    Attributes:
+        spec: The feature space.
+        values: `[num_nodes, dim]`, floating point; rows of absent nodes are ignored, whatever they hold.
+        present: `[num_nodes]`, bool: which nodes have this modality.
+        mean: `[dim]`, mean over the present nodes of the *whole* graph. It is stored with the data so that
+            batches, unseen nodes and queries are centred alike. Computed if not given.
+    """
+
+    spec: FeatureSpec
+    values: Tensor
+    present: Tensor
+    mean: Tensor = field(default=None)  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        name = f"{self.spec.modality} features"
+        if self.values.dim() != 2 or self.values.size(1) != self.spec.dim:
+            raise InputError(f"{name} must have shape [num_nodes, {self.spec.dim}], got {list(self.values.shape)}")
+        if not self.values.is_floating_point():
+            raise InputError(f"{name} must be floating point, got {self.values.dtype}")
+        if self.present.shape != self.values.shape[:1] or self.present.dtype != torch.bool:
+            raise InputError(
+                f"{name}: present must be bool [{self.values.size(0)}], got {self.present.dtype} {list(self.present.shape)}"
+            )
+        if self.mean is None:
+            object.__setattr__(self, "mean", self._present_mean())
+        if self.mean.shape != (self.spec.dim,):
+            raise InputError(f"{name}: mean must have shape [{self.spec.dim}], got {list(self.mean.shape)}")
+
+    def _present_mean(self) -> Tensor:
+        if not bool(self.present.any()):
+            return torch.zeros(self.spec.dim, device=self.values.device)
+        return self.values[self.present].float().mean(dim=0)
+
+    @property
+    def num_nodes(self) -> int:
+        """Number of rows."""
+        return self.values.size(0)
+
+    def check_finite(self, where: str) -> None:
+        """Refuse NaN and infinite values in present rows.
+
+        Raises:
+            InputError: Names the first bad row.
+        """
+        good = torch.isfinite(self.values).all(dim=1) | ~self.present
+        if not bool(good.all()):
+            row = int(torch.nonzero(~good)[0])
+            raise InputError(
+                f"{where}: {self.spec.modality} features of {int((~good).sum())} nodes hold NaN or infinity, first at row {row}"
+            )
+
+    def centred(self) -> Tensor:
+        """Centred unit-norm features of the present nodes, `[num_present, dim]`, float32.
+
+        Domains differ in offset and scale; both are removed here, once, for inputs and for targets.
+        """
+        values = self.values[self.present].float() - self.mean.float()
+        return torch.nn.functional.normalize(values, dim=1)
+
+    def take(self, index: Tensor) -> ModalityFeatures:
+        """Rows at these positions; the mean of the whole graph is kept."""
+        return replace(self, values=self.values[index], present=self.present[index])
+
+    def to(self, device: torch.device | str) -> ModalityFeatures:
+        """Copy to a device."""
+        return replace(self, values=self.values.to(device), present=self.present.to(device), mean=self.mean.to(device))

@@ -1,0 +1,1 @@
+"""Readers and writers of formats that people have, one file each."""

@@ -1,0 +1,128 @@
+"""Graphs of the Open Graph Benchmark (node property prediction)."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from mmgraph.data.features import FeatureSpec
+from mmgraph.data.graph import MultimodalGraph
+from mmgraph.errors import InputError, require, unknown_choice
+from mmgraph.formats.arrays import EdgeArrays, NodeArrays, graph_from_arrays
+
+_NOT_COLUMNS = ("node_feat", "node_feat_dict")
+
+
+def from_ogb(
+    dataset: Any,
+    *,
+    name: str | None = None,
+    specs: Mapping[str, FeatureSpec] | None = None,
+    symmetric: bool | None = None,
+) -> MultimodalGraph:
+    """Turn an OGB dataset into a graph; labels and splits stay behind.
+
+    Args:
+        dataset: A library-agnostic dataset of OGB, or the dictionary of its graph: `num_nodes`, `edge_index`,
+            `node_feat`, `edge_feat`, or the same with `_dict` for several node types.
+        name: Name of the graph; by default that of the dataset.
+        specs: Feature space by node type ("node" if there is one type), see `graph_from_arrays`.
+        symmetric: See `graph_from_arrays`. OGB stores some undirected graphs in both directions.
+
+    Raises:
+        InputError: If the dataset has no name or not the expected keys.
+    """
+    graph = dataset
+    if not isinstance(dataset, Mapping):
+        item = dataset[0]
+        graph = item[0] if isinstance(item, tuple) else item
+        name = name or getattr(dataset, "name", None)
+    if name is None:
+        raise InputError("from_ogb needs a name for the graph: from_ogb(graph, name=...)")
+    typed = "num_nodes_dict" in graph
+    for key in ("num_nodes_dict", "edge_index_dict") if typed else ("num_nodes", "edge_index"):
+        if key not in graph:
+            raise InputError(f"OGB graph {name!r}: missing {key!r}; found: {', '.join(map(str, graph))}")
+    if typed:
+        values, attributes = graph.get("node_feat_dict") or {}, graph.get("edge_feat_dict") or {}
+        nodes = {kind: NodeArrays(int(count), values.get(kind)) for kind, count in graph["num_nodes_dict"].items()}
+        edges = {
+            kind: EdgeArrays(index, _attributes(attributes.get(kind)))
+            for kind, index in graph["edge_index_dict"].items()
+        }
+        return graph_from_arrays(name, nodes, edges, specs=specs, symmetric=symmetric)
+    return graph_from_arrays(
+        name,
+        {"node": NodeArrays(int(graph["num_nodes"]), graph.get("node_feat"))},
+        {("node", "edge", "node"): EdgeArrays(graph["edge_index"], _attributes(graph.get("edge_feat")))},
+        specs=specs,
+        symmetric=symmetric,
+        columns=_columns(graph),
+    )
+
+
+def load_ogb(
+    name: str, root: Path | str, *, specs: Mapping[str, FeatureSpec] | None = None, symmetric: bool | None = None
+) -> MultimodalGraph:
+    """Read the raw files of an OGB dataset from a local folder; nothing is downloaded.
+
+    Args:
+        name: Name of the dataset, for example `ogbn-arxiv`.
+        root: Folder that holds the unpacked dataset, for example `root/ogbn_arxiv/raw/edge.csv.gz`.
+        specs: See `from_ogb`.
+        symmetric: See `from_ogb`; by default true for datasets that OGB declares undirected.
+
+    Raises:
+        InputError: If the name is unknown, or the files are not there.
+        MissingExtraError: If `ogb` is not installed.
+    """
+    import pandas as pd
+
+    package = require("ogb.nodeproppred", extra="ogb")
+    reader = require("ogb.io.read_graph_raw", extra="ogb")
+    master = pd.read_csv(Path(str(package.__file__)).with_name("master.csv"), index_col=0, keep_default_na=False)
+    if name not in master:
+        raise unknown_choice("OGB dataset", name, [str(column) for column in master])
+    facts = {str(key): str(value) for key, value in master[name].items()}
+    raw = Path(root) / name.replace("-", "_") / "raw"
+    typed, binary = facts["is hetero"] == "True", facts["binary"] == "True"
+    file = raw / (
+        ("edge_index_dict.npz" if typed else "data.npz")
+        if binary
+        else ("triplet-type-list.csv.gz" if typed else "edge.csv.gz")
+    )
+    if not file.exists():
+        raise InputError(f"{file}: file not found; download and unpack {name} there first")
+    function = getattr(reader, f"read_{'binary' if binary else 'csv'}_{'hetero' if typed else ''}graph_raw")
+    # Inverse edges are not added: they would be folded again. OGB prints; results own standard output.
+    with contextlib.redirect_stdout(sys.stderr):
+        graph = function(str(raw), add_inverse_edge=False, **({} if binary else _extra_files(facts)))[0]
+    declared = True if facts["add_inverse_edge"] == "True" else None
+    return from_ogb(graph, name=name, specs=specs, symmetric=declared if symmetric is None else symmetric)
+
+
+def _extra_files(facts: Mapping[str, str]) -> dict[str, list[str]]:
+    lists = {key: facts[f"additional {key} files"] for key in ("node", "edge")}
+    return {
+        f"additional_{key}_files": [] if value in ("None", "", "nan") else value.split(",")
+        for key, value in lists.items()
+    }
+
+
+def _attributes(values: Any) -> dict[str, Any]:
+    return {} if values is None else {"edge_feat": values}
+
+
+def _columns(graph: Mapping[str, Any]) -> pa.Table | None:
+    """Further facts about nodes, such as `node_year` `[num_nodes, 1]`."""
+    columns = {
+        key: pa.array(values.reshape(-1))
+        for key, values in graph.items()
+        if str(key).startswith("node_") and key not in _NOT_COLUMNS and getattr(values, "size", 0) == graph["num_nodes"]
+    }
+    return pa.table(columns) if columns else None

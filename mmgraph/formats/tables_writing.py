@@ -1,0 +1,113 @@
+"""The writing half of `mmgraph.formats.tables`."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mmgraph.data.raw import RawGraph
+from mmgraph.errors import InputError, first_few
+from mmgraph.files import atomic_folder, write_json
+from mmgraph.formats.edge_table import edge_table
+
+MODALITIES = {"text": "text", "image": "file"}
+"""Columns of the node table that hold content, and whether they hold it or name a file."""
+
+_OURS = {"nodes.parquet", "nodes.csv", "edges.parquet", "edges.csv", "graph.json", "tasks", "encoded", "README.md"}
+
+
+def write_tables(raw: RawGraph, folder: Path | str, *, overwrite: bool = False) -> Path:
+    """Write a raw graph as a folder of tables that `read_tables` reads, whole or not at all.
+
+    Files of content (images) are copied into the folder: to the same relative path if they were in it before, else
+    to `images/`. A file that is missing on disk keeps its path and is missing in the copy too.
+
+    Args:
+        raw: What to write.
+        folder: Where to write.
+        overwrite: Replace the dataset that is there, with all that belongs to it (tasks, encoded graph).
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: If the folder exists and is not to be overwritten, or holds other things than a dataset.
+    """
+    folder = Path(folder)
+    if overwrite and folder.is_dir():
+        kept = {_folder_of(modality) for modality in raw.content}
+        strangers = [path.name for path in sorted(folder.iterdir()) if path.name not in _OURS | kept]
+        if strangers:
+            raise InputError(f"{folder}: refusing to overwrite a folder that also holds {first_few(strangers)}")
+    kinds = {modality: _kind(modality, items) for modality, items in raw.content.items()}
+    with atomic_folder(folder, overwrite=overwrite) as new:
+        columns: dict[str, Any] = {
+            "id": pa.array(raw.node_ids.values),
+            "type": pa.array(np.asarray(raw.node_types, dtype=object)[raw.node_type.numpy(force=True)]),
+        }
+        for modality, items in raw.content.items():
+            texts = items if kinds[modality] == "text" else _copy_files(items, modality, old=folder, new=new)
+            columns[modality] = pa.array(texts, pa.string())
+        extra = raw.columns if raw.columns is not None else pa.table({})
+        for name, column in zip(extra.column_names, extra.columns, strict=True):
+            if name in columns:
+                raise InputError(f"graph {raw.name!r}: a column cannot be named {name!r}")
+            columns[name] = column
+        pq.write_table(pa.table(columns), new / "nodes.parquet")
+        pq.write_table(edge_table(raw.relations, raw.node_ids), new / "edges.parquet")
+        write_json(new / "graph.json", _settings(raw, kinds))
+    return folder
+
+
+def _settings(raw: RawGraph, kinds: dict[str, str]) -> dict[str, Any]:
+    settings: dict[str, Any] = {
+        "name": raw.name,
+        "symmetric": [name for name, relation in raw.relations.items() if relation.symmetric],
+    }
+    empty = {
+        name: [relation.source_type, relation.target_type]
+        for name, relation in raw.relations.items()
+        if relation.num_edges == 0
+    }
+    other = {modality: kind for modality, kind in kinds.items() if MODALITIES.get(modality) != kind}
+    return settings | ({"empty_relations": empty} if empty else {}) | ({"modalities": other} if other else {})
+
+
+def _kind(modality: str, items: Sequence[Any]) -> str:
+    present = [(row, item) for row, item in enumerate(items) if item is not None]
+    default = MODALITIES.get(modality, "text")
+    kind = "file" if present and all(isinstance(item, Path) for _, item in present) else default
+    for row, item in present:
+        if not isinstance(item, str) and not (kind == "file" and isinstance(item, Path)):
+            raise InputError(f"{modality}: tables hold texts or paths of files, got {type(item).__name__} (row {row})")
+    return kind
+
+
+def _folder_of(modality: str) -> str:
+    return "images" if modality == "image" else modality
+
+
+def _copy_files(items: Sequence[Path | str | None], modality: str, *, old: Path, new: Path) -> list[str | None]:
+    """Copy files into the new folder; returns their paths relative to it."""
+    chosen: dict[Path, str] = {}
+    taken: set[str] = set()
+    paths = [None if item is None else Path(item) for item in items]
+    for row, item in enumerate(paths):
+        if item is None or item in chosen:
+            continue
+        inside = item.resolve().is_relative_to(old.resolve())
+        relative = item.resolve().relative_to(old.resolve()) if inside else Path(_folder_of(modality), item.name)
+        while relative.as_posix().casefold() in taken:  # another file of the same name
+            relative = relative.with_name(f"{row}-{relative.name}")
+        taken.add(relative.as_posix().casefold())
+        chosen[item] = relative.as_posix()
+        if item.is_file():
+            (new / relative).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(item, new / relative)
+    return [None if item is None else chosen[item] for item in paths]

@@ -1,0 +1,1 @@
+"""Fakes and factories for tests, ours and our users'."""

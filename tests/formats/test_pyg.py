@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch_geometric.data import Data, HeteroData
+
+from mmgraph.data.features import FeatureSpec
+from mmgraph.errors import InputError
+from mmgraph.formats.pyg import from_pyg, to_pyg
+from mmgraph.testing.asserts import assert_same_graph
+from mmgraph.testing.factories import make_graph
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{}, {"missing": 1.0}, {"modalities": []}, {"num_nodes": 1, "num_edges": 0}, {"num_nodes": 30, "num_edges": 30}],
+)
+def test_round_trip(arguments: dict[str, Any]) -> None:
+    graph = make_graph(**arguments)
+    data = to_pyg(graph)
+    data.validate()
+    assert_same_graph(from_pyg(data), graph)
+    bare = dataclasses.replace(graph, relations={}, columns=None)
+    assert_same_graph(from_pyg(to_pyg(bare)), bare)
+    assert from_pyg(data, name="other").name == "other"
+
+
+def test_fields() -> None:
+    graph = make_graph()
+    data = to_pyg(graph)
+    assert data.num_nodes == 40
+    assert data.node_id == graph.node_ids.values.tolist()
+    assert torch.equal(data.has_text, graph.features["text"].present)
+    assert data.x_image.shape == (40, 24)
+    for number, relation in enumerate(graph.relations.values()):
+        assert torch.equal(data.edge_index[:, data.edge_type == number], relation.edge_index)
+
+
+def test_undirected_data_is_folded() -> None:
+    edge_index = torch.tensor([[0, 1, 1, 2, 2], [1, 0, 2, 1, 2]])
+    data = Data(x=torch.rand(3, 4), edge_index=edge_index, edge_attr=torch.tensor([5.0, 5, 6, 6, 7]), y=torch.ones(3))
+    graph = from_pyg(data, name="small")
+    relation = graph.relations["edge"]
+    assert relation.symmetric
+    assert relation.edge_index.tolist() == [[0, 1, 2], [1, 2, 2]]
+    assert relation.attributes["edge_attr"].tolist() == [5, 6, 7]
+    assert graph.node_ids.values.tolist() == [0, 1, 2]
+    assert graph.features["features"].spec == FeatureSpec("features", "small", 4)
+    as_is = from_pyg(data, name="small", symmetric=False).relations["edge"]
+    assert not as_is.symmetric
+    assert torch.equal(as_is.edge_index, edge_index)
+
+
+@pytest.mark.parametrize("change", ["edge", "attribute"])
+def test_directed_data_is_not_folded(change: str) -> None:
+    edge_index = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 0 if change == "edge" else 1]])
+    weight = torch.tensor([1.0, 2.0 if change == "attribute" else 1.0, 1, 1])
+    data = Data(x=torch.rand(3, 4), edge_index=edge_index, edge_weight=weight)
+    relation = from_pyg(data, name="small").relations["edge"]
+    assert not relation.symmetric
+    assert torch.equal(relation.edge_index, edge_index)
+
+
+def test_edge_types_become_relations() -> None:
+    data = Data(edge_index=torch.tensor([[0, 1, 0], [1, 2, 2]]), edge_type=torch.tensor([4, 0, 4]), num_nodes=3)
+    graph = from_pyg(data, name="typed")
+    assert {k: r.edge_index.tolist() for k, r in graph.relations.items()} == {
+        "edge_0": [[1], [2]],
+        "edge_4": [[0, 0], [1, 2]],
+    }
+
+
+def hetero() -> HeteroData:
+    data = HeteroData()
+    data["paper"].x = torch.arange(6.0).reshape(3, 2)
+    data["author"].num_nodes = 2
+    data["author", "writes", "paper"].edge_index = torch.tensor([[0, 1, 1], [0, 1, 2]])
+    data["paper", "rev_writes", "author"].edge_index = torch.tensor([[0, 1, 2], [0, 1, 1]])
+    data["paper", "cites", "paper"].edge_index = torch.tensor([[0], [2]])
+    return data
+
+
+def test_hetero_data() -> None:
+    graph = from_pyg(hetero(), name="mag")
+    assert graph.node_types == ("paper", "author")
+    assert graph.node_ids.values.tolist() == ["paper:0", "paper:1", "paper:2", "author:0", "author:1"]
+    assert graph.relations["writes"].edge_index.tolist() == [[3, 4, 4], [0, 1, 2]]
+    assert graph.relations["rev_writes"].edge_index.tolist() == [[0, 1, 2], [3, 4, 4]]
+    assert graph.relations["cites"].edge_index.tolist() == [[0], [2]]
+    features = graph.features["paper_features"]
+    assert features.present.tolist() == [True, True, True, False, False]
+    assert torch.equal(features.values[:3], hetero()["paper"].x)
+
+
+def test_types_may_share_a_feature_space_and_a_relation_name() -> None:
+    data = hetero()
+    data["author"].x = torch.ones(2, 2)
+    data["author", "cites", "author"].edge_index = torch.tensor([[0], [1]])
+    spec = FeatureSpec("text", "word2vec", 2)
+    graph = from_pyg(data, name="mag", specs={"paper": spec, "author": spec})
+    assert list(graph.features) == ["text"]
+    assert graph.features["text"].present.all()
+    assert {"paper__cites__paper", "author__cites__author"} <= set(graph.relations)
+
+
+def test_own_ids_and_integer_or_sparse_features() -> None:
+    data = Data(x=torch.tensor([[1, 0], [0, 2]]), edge_index=torch.tensor([[0], [1]]), node_id=["b", "a"])
+    graph = from_pyg(data, name="g")
+    assert graph.node_ids.values.tolist() == ["b", "a"]
+    assert graph.features["features"].values.dtype == torch.float32
+    data.x = data.x.float().to_sparse()
+    assert np.array_equal(from_pyg(data, name="g").features["features"].values, [[1, 0], [0, 2]])
+
+
+EDGE = torch.tensor([[0], [1]])
+
+
+@pytest.mark.parametrize(
+    ("data", "arguments", "message"),
+    [
+        ({"x": 1}, {"name": "g"}, "expected a torch_geometric Data or HeteroData, got dict"),
+        (Data(x=torch.rand(2, 3), edge_index=EDGE), {}, "from_pyg needs a name for the graph"),
+        (Data(x=torch.rand(2, 3)), {"name": "g"}, "a PyG object has no edge_index"),
+        (Data(x=torch.rand(2, 3), edge_index=EDGE + 1), {"name": "g"}, "target positions must lie in 0..1, got 2..2"),
+        (Data(x=torch.rand(2), edge_index=EDGE), {"name": "g"}, "features of 'node' must have shape [2, dim], got [2]"),
+        (
+            Data(x=torch.full((2, 1), torch.nan), edge_index=EDGE),
+            {"name": "g"},
+            "graph 'g': features features of 2 nodes hold NaN or infinity, first at row 0",
+        ),
+        (
+            Data(x=torch.rand(2, 3), edge_index=EDGE),
+            {"name": "g", "specs": {"node": FeatureSpec("text", "e", 4)}},
+            "graph 'g', features of 'node': expected 4 columns, got 3",
+        ),
+        (
+            Data(x=torch.rand(2, 3), edge_index=EDGE, node_id=[7, 7]),
+            {"name": "g"},
+            "graph 'g', node ids: 1 duplicate ids: 7",
+        ),
+    ],
+)
+def test_bad_input(data: Any, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError) as error:
+        from_pyg(data, **arguments)
+    assert message in str(error.value)
