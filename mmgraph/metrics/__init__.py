@@ -1,0 +1,1 @@
+"""Pure functions with one definition each."""

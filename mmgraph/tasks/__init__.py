@@ -1,0 +1,1 @@
+"""Downstream tasks: they own labels, held-out edges and queries."""

@@ -1,0 +1,166 @@
+"""All models on all tasks of a graph, as records for a file or a report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from types import MappingProxyType
+from typing import Any
+
+from mmgraph.data.graph import MultimodalGraph
+from mmgraph.errors import InputError
+from mmgraph.inference.table import EmbeddingTable
+from mmgraph.progress import track
+from mmgraph.tasks.base import QueryFunction, Task
+from mmgraph.tasks.controls import item_knn, popularity
+from mmgraph.tasks.node_classification import NodeClassificationTask
+from mmgraph.tasks.recommendation import RecommendationTask, ScoreFunction
+from mmgraph.tasks.retrieval import NodeRetrievalTask
+from mmgraph.tasks.supervised import SupervisedConfig, supervised_sage
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One record to be made."""
+
+    task: Task
+    model: str
+    protocol: str
+    run: Callable[[], dict[str, float]]
+
+
+@dataclass(frozen=True)
+class TaskRecord:
+    """One model on one task.
+
+    Attributes:
+        graph: Name of the graph.
+        task: Name of the task.
+        kind: Kind of the task.
+        model: Name of the model or control.
+        metrics: Values by name.
+        num_examples: Number of nodes, edges, users or queries that were averaged over.
+        seconds: Wall time of the evaluation.
+        split: Which split was scored.
+        seed: Seed of the evaluation.
+        protocol: Candidates, mask, score, ties and selection, in one line.
+        digest: Hash of the task's splits; numbers compare only where it is equal.
+    """
+
+    graph: str
+    task: str
+    kind: str
+    model: str
+    metrics: dict[str, float]
+    num_examples: int
+    seconds: float
+    split: str
+    seed: int
+    protocol: str
+    digest: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return asdict(self)
+
+
+def evaluate_tables(
+    tables: Mapping[str, EmbeddingTable],
+    graph: MultimodalGraph,
+    tasks: Mapping[str, Task],
+    *,
+    query_encoders: Mapping[str, QueryFunction] = MappingProxyType({}),
+    split: str = "test",
+    seed: int = 0,
+    supervised: bool = False,
+    progress: bool = True,
+) -> list[TaskRecord]:
+    """Score every table on every task, and add the controls that need no table.
+
+    Recommendation tasks also get the models `popularity` and `item-knn`; with `supervised`, classification tasks get
+    `supervised sage` and `supervised mlp`. A retrieval task is scored for the models that have a query encoder.
+
+    Args:
+        tables: Embeddings by the name of the model, as it is to appear in results.
+        graph: The graph without anything held out.
+        tasks: Tasks by name.
+        query_encoders: Encoders of free queries by model, for tasks with text queries; for another modality the key
+            is `model/modality`, for example `joint/image`.
+        split: `valid` or `test`.
+        seed: Seed of what is random.
+        supervised: Also train the supervised controls.
+        progress: Draw a bar.
+
+    Returns:
+        Records by task, then by model in the order of `tables`.
+
+    Raises:
+        InputError: If a query encoder is for an unknown model, or a task refuses its data.
+    """
+    unknown = [name for name in query_encoders if name not in tables and name.rsplit("/", 1)[0] not in tables]
+    if unknown:
+        raise InputError(f"query encoder for unknown model {unknown[0]!r}; models: {', '.join(tables)}")
+    jobs: list[_Job] = []
+    for task in tasks.values():
+        for model, table in tables.items():
+            encode_query = _query_encoder(task, model, query_encoders)
+            if isinstance(task, NodeRetrievalTask) and encode_query is None:
+                continue
+            run = partial(task.evaluate, table, graph, split=split, seed=seed, encode_query=encode_query)
+            jobs.append(_Job(task, model, task.protocol, run))
+        jobs += _controls(task, graph, split, seed, supervised)
+    records = []
+    for job in track(jobs, f"evaluating {graph.name}") if progress else jobs:
+        start = time.perf_counter()
+        metrics = job.run()
+        seconds = round(time.perf_counter() - start, 3)
+        records.append(
+            TaskRecord(
+                graph=graph.name,
+                task=job.task.name,
+                kind=job.task.kind,
+                model=job.model,
+                metrics=metrics,
+                num_examples=job.task.num_examples(split),
+                seconds=seconds,
+                split=split,
+                seed=seed,
+                protocol=job.protocol,
+                digest=job.task.digest,
+            )
+        )
+    return records
+
+
+def _query_encoder(task: Task, model: str, encoders: Mapping[str, QueryFunction]) -> QueryFunction | None:
+    if not isinstance(task, NodeRetrievalTask):
+        return None
+    found = encoders.get(f"{model}/{task.modality}")
+    return encoders.get(model) if found is None and task.modality == "text" else found
+
+
+def _controls(task: Task, graph: MultimodalGraph, split: str, seed: int, supervised: bool) -> list[_Job]:
+    """Controls that are no table: they score pairs, or train on labels."""
+    jobs: list[_Job] = []
+    if isinstance(task, RecommendationTask):
+        for model, make in (("popularity", popularity), ("item-knn", item_knn)):
+            run = partial(_evaluate_scores, task, make, graph, split)
+            jobs.append(_Job(task, model, task.protocol, run))
+    if isinstance(task, NodeClassificationTask) and supervised:
+        for model, num_layers in (("supervised sage", 2), ("supervised mlp", 0)):
+            config = SupervisedConfig(num_layers=num_layers)
+            protocol = "trained on the train labels from raw features, full batch, early stopping on valid"
+            run = partial(supervised_sage, graph, task, split=split, seed=seed, config=config)
+            jobs.append(_Job(task, model, protocol, run))
+    return jobs
+
+
+def _evaluate_scores(
+    task: RecommendationTask,
+    make: Callable[[MultimodalGraph, RecommendationTask], ScoreFunction],
+    graph: MultimodalGraph,
+    split: str,
+) -> dict[str, float]:
+    return task.evaluate_scores(make(graph, task), graph, split=split)

@@ -1,0 +1,145 @@
+"""Do embeddings of linked nodes lie close together?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from torch import Tensor
+
+from mmgraph.data.graph import MultimodalGraph
+from mmgraph.errors import InputError
+from mmgraph.metrics.ranking import Ranks, ranking_metrics, ranks_against
+from mmgraph.tasks.alignment import AlignedGraph, CosineScores, PairSet, chunk_size, refuse_leaks
+from mmgraph.tasks.base import QueryFunction, Task, checked_table
+
+if TYPE_CHECKING:
+    from mmgraph.inference.table import EmbeddingTable
+
+
+class LinkPredictionTask(Task):
+    """Full ranking of held-out edges by cosine.
+
+    Each edge is ranked twice: its target among all nodes of the target's type, and its source among all nodes of
+    the source's type. Known neighbours of the query node, in any relation and direction, in the graph, `valid` or
+    `test`, are no candidates (filtered ranking): a cosine knows neither relation nor direction, so to rank a known
+    neighbour first is no mistake. The query node itself is no candidate either.
+
+    Args:
+        name: Name of the task.
+        edges: Columns `source`, `target` (ids), `relation` and `split` (`valid`, `test`). The graph must not
+            contain these pairs, in whatever direction or relation.
+
+    Raises:
+        InputError: If columns are missing or an edge occurs twice.
+    """
+
+    kind: ClassVar[str] = "link_prediction"
+    splits: ClassVar[tuple[str, ...]] = ("valid", "test")
+
+    def __init__(self, name: str, edges: pa.Table) -> None:
+        super().__init__(name)
+        edges = checked_table(self.where, edges, ids=("source", "target"), texts=("relation",), splits=self.splits)
+        self.edges = edges.select(["source", "target", "relation", "split"])
+
+    @property
+    def protocol(self) -> str:
+        """One line for the report."""
+        return (
+            "full ranking over all nodes of the type, filtered (graph, valid, test; any relation, both directions), "
+            "mean of both ends, cosine, ties by mean rank"
+        )
+
+    def tables(self) -> dict[str, pa.Table]:
+        """`edges`."""
+        return {"edges": self.edges}
+
+    @classmethod
+    def from_tables(cls, name: str, tables: Mapping[str, pa.Table], settings: Mapping[str, Any], root: Path) -> Self:
+        """Rebuild from files."""
+        del settings, root
+        return cls(name, tables["edges"])
+
+    def num_examples(self, split: str) -> int:
+        """Number of held-out edges; each is ranked in both directions."""
+        return int(pc.sum(pc.equal(self.edges["split"], split)).as_py() or 0)
+
+    def evaluate(
+        self,
+        table: EmbeddingTable,
+        graph: MultimodalGraph,
+        *,
+        split: str = "test",
+        seed: int = 0,
+        encode_query: QueryFunction | None = None,
+    ) -> dict[str, float]:
+        """`mrr`, `hits@1`, `hits@3`, `hits@10`, `amri` and `tie_rate`, see `ranking_metrics`; nothing is random."""
+        del seed, encode_query
+        self.check_split(split)
+        return ranking_metrics(self.ranks(table, graph, split=split))
+
+    def ranks(self, table: EmbeddingTable, graph: MultimodalGraph, *, split: str = "test") -> Ranks:
+        """Rank of every edge at both ends: `2 * num_examples` ranks, grouped by type of the candidates."""
+        aligned = AlignedGraph(graph)
+        held_out = self.check(aligned)
+        vectors = aligned.unit_vectors(table)
+        known = PairSet(torch.cat([aligned.edges(), held_out, held_out.flip(0)], dim=1), aligned.num_nodes)
+        chosen = held_out[:, torch.from_numpy(pc.equal(self.edges["split"], split).to_numpy())]
+        pairs = torch.cat([chosen, chosen.flip(0)], dim=1)  # query node, positive
+        found_type = aligned.node_type[pairs[1]]
+        parts = [
+            _rank_type(vectors, torch.nonzero(aligned.node_type == code).flatten(), pairs[:, found_type == code], known)
+            for code in torch.unique(found_type).tolist()
+        ]
+        return Ranks.cat(parts)
+
+    def check(self, aligned: AlignedGraph) -> Tensor:
+        """Aligned positions of all held-out edges, `[2, num_edges]`.
+
+        Raises:
+            InputError: If ids are unknown, a pair is an edge of the graph, or valid and test share a pair.
+        """
+        ends = [aligned.find(self.edges[side], f"{self.where}, column {side!r}") for side in ("source", "target")]
+        held_out = torch.stack(ends)
+        refuse_leaks(self.where, aligned, held_out)
+        is_test = torch.from_numpy(pc.equal(self.edges["split"], "test").to_numpy())
+        test = held_out[:, is_test]
+        shared = PairSet(torch.cat([test, test.flip(0)], dim=1), aligned.num_nodes).contains(held_out[:, ~is_test])
+        if bool(shared.any()):
+            raise InputError(f"{self.where}: {int(shared.sum()):,} pairs occur in both valid and test")
+        return held_out
+
+
+def _rank_type(vectors: Tensor, candidates: Tensor, pairs: Tensor, known: PairSet) -> Ranks:
+    """Rank the second node of each pair among the candidates, for the first node as the query.
+
+    Args:
+        vectors: `[num_nodes, dim]`, unit vectors.
+        candidates: `[num_candidates]`: nodes of one type.
+        pairs: `[2, num_pairs]`: query node and positive; every positive is a candidate.
+        known: All known pairs in both directions, the positives among them.
+    """
+    column = torch.full((vectors.size(0),), -1, dtype=torch.int64)
+    column[candidates] = torch.arange(candidates.numel())
+    scorer, device = CosineScores(vectors[candidates.to(vectors.device)]), vectors.device
+    pairs = pairs[:, torch.argsort(pairs[0], stable=True)]
+    queries, query_of_pair = torch.unique(pairs[0], return_inverse=True)
+    step = chunk_size(candidates.numel())
+    parts = []
+    for start in range(0, queries.numel(), step):
+        nodes = queries[start : start + step]
+        inside = (query_of_pair >= start) & (query_of_pair < start + step)
+        row, positive = (query_of_pair[inside] - start).to(device), column[pairs[1, inside]].to(device)
+        scores = scorer(vectors[nodes.to(device)])
+        value = scores[row, positive]
+        known_row, partner = known.of(nodes)
+        known_row = torch.cat([known_row, torch.arange(nodes.numel())])
+        known_column = column[torch.cat([partner, nodes])]  # the node itself is no candidate
+        listed = known_column >= 0
+        scores[known_row[listed].to(device), known_column[listed].to(device)] = -torch.inf
+        parts.append(ranks_against(value, scores, row))
+    return Ranks.cat(parts)

@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from mmgraph.data.graph import MultimodalGraph
+from mmgraph.data.ids import NodeIds
+from mmgraph.data.relation import Relation
+from mmgraph.errors import InputError
+from mmgraph.inference.table import EmbeddingTable
+from mmgraph.tasks.controls import item_knn, popularity
+from mmgraph.tasks.recommendation import RecommendationTask
+
+
+def _shop(liked: dict[str, list[str]], items: list[str], flip: bool = False) -> MultimodalGraph:
+    users = list(liked)
+    ids = users + items
+    edges = (
+        torch.tensor([[ids.index(u), ids.index(i)] for u in liked for i in liked[u]], dtype=torch.int64).view(-1, 2).T
+    )
+    ends = ("item", "user") if flip else ("user", "item")
+    relation = Relation(edges.flip(0) if flip else edges, *ends)
+    node_type = torch.tensor([1] * len(users) + [0] * len(items))
+    return MultimodalGraph("shop", NodeIds(ids), ("item", "user"), node_type, {"likes": relation})
+
+
+def _task(*rows: tuple[str, str, str]) -> RecommendationTask:
+    table = pa.Table.from_pylist([{"user": u, "item": i, "split": s} for u, i, s in rows])
+    return RecommendationTask("recommend", "likes", "user", "item", table)
+
+
+ITEMS = ["i0", "i1", "i2", "i3", "i4"]
+
+
+def _fixed(*scores: float) -> Any:
+    return lambda users, items: torch.tensor([scores]).expand(users.numel(), -1)
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_five_items_by_hand(flip: bool) -> None:
+    # u0 liked i0; saw i1; valid i2; test i3. Scores fall with the number of the item.
+    graph = _shop({"u0": ["i0"], "u1": ["i4"]}, ITEMS, flip)
+    task = _task(("u0", "i1", "seen"), ("u0", "i2", "valid"), ("u0", "i3", "test"))
+    scorer = _fixed(5.0, 4.0, 3.0, 2.0, 1.0)
+    assert task.num_examples("test") == 1  # u1 has no positive and does not count
+    test = task.evaluate_scores(scorer, graph)
+    assert test["ndcg@10"] == 1.0  # train, seen and valid are masked, only i4 is left
+    assert test["coverage"] == 2 / 5
+    valid = task.evaluate_scores(scorer, graph, split="valid")
+    assert valid["ndcg@10"] == 1.0  # test is not masked at valid, but ranks below
+    worst = task.evaluate_scores(_fixed(1.0, 2.0, 3.0, 4.0, 5.0), graph, split="valid")
+    assert worst["ndcg@10"] == pytest.approx(1 / np.log2(4))  # i4 and i3 come first
+    assert worst["recall@10"] == worst["hit@10"] == 1.0
+
+
+def _slow(setting: Any, split: str, k: int) -> dict[str, float]:
+    graph, task, table = setting.graph, setting.tasks["recommend"], setting.table
+    vectors = torch.nn.functional.normalize(table.vectors.double(), dim=1)
+    at = {name: i for i, name in enumerate(graph.node_ids.values)}
+    train = {tuple(pair) for pair in graph.relations["likes"].edge_index.T.tolist()}
+    rows = [(at[r["user"]], at[r["item"]], r["split"]) for r in task.interactions.to_pylist()]
+    recall, ndcg, listed = [], [], set()
+    items = graph.nodes_of_type("item").tolist()
+    for user in sorted({u for u, _, s in rows if s == split}):
+        positives = {i for u, i, s in rows if u == user and s == split}
+        hidden = {i for u, i in train if u == user} | {i for u, i, s in rows if u == user and s == "valid" != split}
+        ranked = sorted((i for i in items if i not in hidden), key=lambda i: -float(vectors[i] @ vectors[user]))[:k]
+        hits = [place for place, i in enumerate(ranked, 1) if i in positives]
+        recall.append(len(hits) / len(positives))
+        ideal = sum(1 / np.log2(r + 1) for r in range(1, min(len(positives), k) + 1))
+        ndcg.append(sum(1 / np.log2(r + 1) for r in hits) / ideal)
+        listed |= set(ranked[:10])
+    return {
+        f"recall@{k}": float(np.mean(recall)),
+        f"ndcg@{k}": float(np.mean(ndcg)),
+        "coverage": len(listed) / len(items),
+    }
+
+
+@pytest.mark.parametrize("split", ["valid", "test"])
+@pytest.mark.parametrize("k", [10, 20])
+def test_metrics_equal_the_literal_protocol(setting: Any, split: str, k: int) -> None:
+    ours = setting.tasks["recommend"].evaluate(setting.table, setting.graph, split=split)
+    expected = _slow(setting, split, k)
+    assert {name: ours[name] for name in expected} == pytest.approx(expected)
+
+
+def test_chunks_change_nothing(setting: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = setting.tasks["recommend"]
+    whole = task.evaluate(setting.table, setting.graph)
+    monkeypatch.setattr("mmgraph.tasks.alignment.SCORES_PER_CHUNK", 400)
+    assert task.evaluate(setting.table, setting.graph) == whole
+
+
+def test_destroyed_features_score_chance(make_setting: Any) -> None:
+    setting = make_setting(600, 4000)
+    table = replace(setting.table, vectors=torch.randn(600, 8))
+    metrics = setting.tasks["recommend"].evaluate(table, setting.graph)
+    # About 443 candidates are left per user; the exact number differs by a few masked items.
+    positives = sum(split == "test" for split in setting.tasks["recommend"].interactions["split"].to_pylist())
+    assert metrics["recall@20"] == pytest.approx(20 / 443, abs=5 * (20 / 443 / positives) ** 0.5)
+
+
+def test_popularity_and_item_knn() -> None:
+    graph = _shop({"u0": ["i0"], "u1": ["i0", "i1"], "u2": ["i0", "i1"], "u3": ["i2", "i3"], "u4": ["i2"]}, ITEMS)
+    task = _task(("u0", "i1", "test"), ("u4", "i3", "test"))
+    items, users = torch.arange(5, 10), torch.tensor([0, 4])
+    assert popularity(graph, task)(users, items).tolist() == [[3, 2, 2, 1, 0]] * 2
+    scores = item_knn(graph, task, shrink=0)(users, items)
+    expected = torch.zeros(2, 5)
+    expected[0, 1] = 2 / (3 * 2) ** 0.5  # i0 and i1 share two users
+    expected[1, 3] = 1 / (2 * 1) ** 0.5
+    assert torch.allclose(scores, expected)
+    knn = task.evaluate_scores(item_knn(graph, task), graph)
+    assert knn["ndcg@10"] == 1.0
+    assert task.evaluate_scores(popularity(graph, task), graph)["ndcg@10"] < 1.0
+
+
+def test_item_knn_keeps_the_most_similar_items_only() -> None:
+    graph = _shop({"u0": ["i0"], "u1": ["i0", "i1"], "u2": ["i0", "i1"], "u3": ["i0", "i2"]}, ITEMS)
+    task = _task(("u0", "i1", "test"))
+    scores = item_knn(graph, task, num_neighbors=1)(torch.tensor([0]), torch.arange(4, 9))
+    assert (scores > 0).tolist() == [[False, True, False, False, False]]
+
+
+def test_leaks_and_wrong_types_are_refused() -> None:
+    graph = _shop({"u0": ["i0"], "u1": ["i4"]}, ITEMS)
+    table = EmbeddingTable.for_graph(graph, torch.randn(7, 4), model="m")
+    with pytest.raises(InputError, match="1 held-out pairs are edges of graph 'shop', first: 'u0' - 'i0'"):
+        _task(("u0", "i0", "test")).evaluate(table, graph)
+    with pytest.raises(InputError, match="column 'user': expected nodes of type 'user', got 'i1'"):
+        _task(("i1", "u0", "test")).evaluate(table, graph)
+    interactions = _task(("u0", "i1", "test")).interactions
+    with pytest.raises(InputError, match="unknown relation 'buys'; choose from: likes"):
+        RecommendationTask("r", "buys", "user", "item", interactions).evaluate(table, graph)
+    with pytest.raises(InputError, match="expected 'customer' and 'item', got 'user' and 'item'"):
+        RecommendationTask("r", "likes", "customer", "item", interactions).evaluate(table, graph)
+    with pytest.raises(InputError, match=r"scores must be \[1, 5\], got \[1, 3\]"):
+        _task(("u0", "i1", "test")).evaluate_scores(_fixed(1.0, 2.0, 3.0), graph)
+    with pytest.raises(InputError, match="NaN"):
+        _task(("u0", "i1", "test")).evaluate_scores(_fixed(1.0, 2.0, float("nan"), 1.0, 1.0), graph)
+
+
+def test_movielens_size_takes_less_than_a_second() -> None:
+    random = torch.Generator().manual_seed(0)
+    users, items = 943, 1682
+    drawn = torch.randperm(users * items, generator=random)[:55_000]
+    edges = torch.stack([drawn // items, users + drawn % items])
+    ids = [f"user:{i}" for i in range(users)] + [f"movie:{i}" for i in range(items)]
+    node_type = torch.tensor([1] * users + [0] * items)
+    relation = Relation(edges[:, 11_000:], "user", "movie")
+    graph = MultimodalGraph("ml", NodeIds(ids), ("movie", "user"), node_type, {"likes": relation})
+    held = [{"user": ids[u], "item": ids[i], "split": "test"} for u, i in edges[:, :11_000].T.tolist()]
+    task = RecommendationTask("recommend", "likes", "user", "movie", pa.Table.from_pylist(held))
+    table = EmbeddingTable.for_graph(graph, torch.randn(users + items, 256, generator=random), model="m")
+    times = []
+    for _ in range(2):
+        start = time.process_time()
+        task.evaluate(table, graph)
+        times.append(time.process_time() - start)
+    assert min(times) < 2.0  # processor time, 2 cores
