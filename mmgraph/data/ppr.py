@@ -42,7 +42,7 @@ class PPRConfig:
 
     alpha: float = 0.2
     epsilon: float = 1e-4
-    top_k: int = 64
+    top_k: int = 32
 
     def __post_init__(self) -> None:
         if not 0.0 < self.alpha < 1.0:

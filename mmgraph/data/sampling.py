@@ -33,7 +33,7 @@ class SamplingConfig:
     """
 
     kind: Literal["ppr", "neighbor"] = "ppr"
-    batch_size: int = 256
+    batch_size: int = 64
     fanouts: tuple[int, ...] = (10, 5)
     ppr: PPRConfig = field(default_factory=PPRConfig)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import pyarrow as pa
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmgraph.data.features import FeatureSpec, ModalityFeatures
 from mmgraph.data.graph import MultimodalGraph, encode_node_types
@@ -19,6 +20,8 @@ from mmgraph.seeding import generator
 
 HOMOPHILY = 0.8
 """Share of the drawn edges that stay in the community of their source."""
+
+M = TypeVar("M", bound=nn.Module)
 
 _COLOURS = ("red", "green", "blue", "orange")
 _SHAPES = ("circle", "square", "bar", "frame")
@@ -197,3 +200,13 @@ def _draw(path: Path, colour: str, shape: str, *, transparent: bool) -> Path:
         pen.rectangle((4, 4, 28, 28), outline=colour, width=4)
     image.save(path)
     return path
+
+
+def randomise(module: M, *, seed: int = 0) -> M:
+    """Give parameters that are all zero or all alike random values, so that no part of a network is silent in a test."""
+    random = generator(seed, "randomise")
+    with torch.no_grad():
+        for parameter in module.parameters():
+            if parameter.numel() and bool((parameter == parameter.flatten()[0]).all()):
+                parameter.add_(0.2 * torch.randn(parameter.shape, generator=random).to(parameter))
+    return module

@@ -1,0 +1,1 @@
+"""Ways to write an embedding table for other tools."""

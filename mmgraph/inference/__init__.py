@@ -1,0 +1,1 @@
+"""From a trained encoder to embeddings of nodes and queries."""

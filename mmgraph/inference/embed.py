@@ -1,0 +1,150 @@
+"""Embeddings of all nodes of a graph, exact, layer by layer, in bounded memory."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from mmgraph.data.features import ModalityFeatures
+from mmgraph.data.graph import MultimodalGraph
+from mmgraph.errors import InputError
+from mmgraph.inference.table import EmbeddingTable
+from mmgraph.nn.encoder import GraphEncoder
+from mmgraph.nn.message_graph import MessageGraph
+from mmgraph.nn.saving import encoder_digest
+from mmgraph.progress import track
+
+Level = Literal["last", "all"]
+
+
+def embed(
+    encoder: GraphEncoder,
+    graph: MultimodalGraph,
+    *,
+    num_ranges: int | None = None,
+    max_rows: int = 2**20,
+    device: torch.device | str | None = None,
+    level: Level = "last",
+) -> EmbeddingTable:
+    """Embed every node with all of its neighbours.
+
+    Level `l` of all nodes is computed from level `l - 1`, one range of nodes at a time; only the range and its
+    in-neighbours are gathered. The result equals one forward pass over the whole graph, because a layer reads nothing
+    but the level below. Memory is bought with time: a node is projected again for each range that it sends to, so use
+    as few ranges as fit.
+
+    Args:
+        encoder: The model; it is put back into the mode that it was in.
+        graph: The graph.
+        num_ranges: Number of ranges of nodes; chosen from `max_rows` by default.
+        max_rows: Nodes and in-edges of a range together; a node with more in-edges is a range of its own.
+        device: Where to compute; where the encoder is by default. Levels stay on the device of the graph.
+        level: `last`, or `all` for the levels `0 .. num_layers` side by side, each scaled to unit length, so that
+            each has the same say in a cosine.
+
+    Raises:
+        InputError: If a feature space is unknown to the encoder, an argument is out of range, or a vector comes out
+            as NaN or infinity.
+    """
+    if level not in ("last", "all"):
+        raise InputError(f"embed: level must be 'last' or 'all', got {level!r}")
+    if max_rows < 1 or (num_ranges is not None and num_ranges < 1):
+        raise InputError(f"embed: max_rows and num_ranges must be at least 1, got {max_rows} and {num_ranges}")
+    with evaluating(encoder, device) as model, torch.no_grad():
+        messages = MessageGraph.from_edges(graph.message_edges()[0], graph.num_nodes, graph.num_nodes)
+        ranges = node_ranges(messages, num_ranges=num_ranges, max_rows=max_rows)
+        levels: list[Tensor] = []
+        for x in _levels(model, graph, messages, ranges):
+            # Keep what the result needs, and otherwise one level: the next is computed from it.
+            levels = [*levels, x] if level == "all" else [x]
+        table = EmbeddingTable.for_graph(graph, join_levels(levels), model=encoder_digest(model))
+    table.check_finite()
+    return table
+
+
+def node_ranges(messages: MessageGraph, *, num_ranges: int | None, max_rows: int) -> list[tuple[int, int]]:
+    """Cut the nodes into ranges `start, stop`.
+
+    Args:
+        messages: Edges sorted by target.
+        num_ranges: Number of ranges of equal size; at most one per node is made.
+        max_rows: If `num_ranges` is not given: nodes and in-edges of a range together, as many as fit.
+    """
+    count = messages.num_targets
+    if num_ranges is not None:
+        cuts = [count * i // min(num_ranges, count) for i in range(min(num_ranges, count) + 1)]
+        return list(itertools.pairwise(cuts))
+    # Rows that the nodes before position i bring along; ascending by at least one.
+    rows = messages.indptr + torch.arange(count + 1, device=messages.indptr.device)
+    ranges, start = [], 0
+    while start < count:
+        limit = rows[start] + max_rows
+        stop = max(start + 1, int(torch.searchsorted(rows, limit, right=True)) - 1)
+        ranges.append((start, stop))
+        start = stop
+    return ranges
+
+
+def join_levels(levels: list[Tensor]) -> Tensor:
+    """Several levels side by side, each row of each scaled to unit length; a single level as it is."""
+    if len(levels) == 1:
+        return levels[0].float()
+    return torch.cat([torch.nn.functional.normalize(x.float(), dim=1) for x in levels], dim=1)
+
+
+@contextmanager
+def evaluating(encoder: GraphEncoder, device: torch.device | str | None = None) -> Iterator[GraphEncoder]:
+    """Put a model into evaluation mode for a while, every part of it back into its own mode afterwards.
+
+    Args:
+        encoder: The model.
+        device: If given and not where the model is, a copy on this device is yielded.
+    """
+    if device is not None and torch.empty(0, device=device).device != encoder.device:
+        yield copy.deepcopy(encoder).to(device).eval()
+        return
+    modes = [(module, module.training) for module in encoder.modules()]
+    try:
+        yield encoder.eval()
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def _levels(
+    encoder: GraphEncoder, graph: MultimodalGraph, messages: MessageGraph, ranges: list[tuple[int, int]]
+) -> Iterator[Tensor]:
+    """Levels `0 .. num_layers` one after the other, each `[num_nodes, dim]` on the device of the graph."""
+    if len(ranges) == 1:
+        # Nothing to bound: the layers may share one sorted set of edges and project each node once.
+        features = {name: item.to(encoder.device) for name, item in graph.features.items()}
+        x = encoder.fuse(features, num_nodes=graph.num_nodes).x
+        edges = messages if graph.device == encoder.device else graph.message_edges()[0].to(encoder.device)
+        for one in encoder.propagate(x, edges):
+            yield one.to(graph.device)
+        return
+    x = torch.empty(graph.num_nodes, encoder.dim, device=graph.device)
+    for start, stop in track(ranges, "embed: features"):
+        rows = torch.arange(start, stop, device=graph.device)
+        x[start:stop] = encoder.fuse(_take(graph.features, rows, encoder.device), num_nodes=stop - start).x
+    yield x
+    for number in range(encoder.num_layers):
+        above = torch.empty_like(x)
+        for start, stop in track(ranges, f"embed: layer {number + 1} of {encoder.num_layers}"):
+            inside = slice(int(messages.indptr[start]), int(messages.indptr[stop]))
+            sources, local = torch.unique(messages.source[inside], return_inverse=True)
+            edge_index = torch.stack([local, messages.target[inside] - start]).to(encoder.device)
+            x_source, x_target = x[sources].to(encoder.device), x[start:stop].to(encoder.device)
+            above[start:stop] = encoder.layer(number, x_source, x_target, edge_index)
+        x = above
+        yield x
+
+
+def _take(features: Mapping[str, ModalityFeatures], rows: Tensor, device: torch.device) -> dict[str, ModalityFeatures]:
+    return {name: item.take(rows).to(device) for name, item in features.items()}

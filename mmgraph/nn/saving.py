@@ -1,0 +1,120 @@
+"""A model on disk: a folder with `config.json` and `model.safetensors`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from mmgraph.data.features import FeatureSpec
+from mmgraph.errors import InputError, first_few
+from mmgraph.files import atomic_folder, content_digest, read_json, write_json
+from mmgraph.nn.encoder import EncoderConfig, GraphEncoder
+from mmgraph.nn.gnn import GNNConfig
+from mmgraph.nn.moe import MoEConfig
+
+FORMAT = "mmgraph.encoder"
+VERSION = 1
+
+
+def encoder_digest(encoder: GraphEncoder) -> str:
+    """SHA-256 of configuration, feature spaces and weights; the same on every device."""
+    parts: list[bytes | str] = [json.dumps(_describe(encoder), sort_keys=True)]
+    for name, tensor in sorted(encoder.state_dict().items()):
+        data = tensor.detach().cpu().contiguous()
+        parts += [f"{name} {data.dtype} {list(data.shape)}", data.flatten().view(torch.uint8).numpy().tobytes()]
+    return content_digest(*parts)
+
+
+def save_encoder(
+    encoder: GraphEncoder, folder: Path | str, *, extra: Mapping[str, Any] | None = None, overwrite: bool = False
+) -> Path:
+    """Write a model folder atomically.
+
+    Args:
+        encoder: The model.
+        folder: Where to write.
+        extra: Anything JSON that should travel with the model; `load_extra` reads it back.
+        overwrite: Replace a folder that exists.
+
+    Raises:
+        InputError: If the folder exists and `overwrite` is false.
+    """
+    folder = Path(folder)
+    with atomic_folder(folder, overwrite=overwrite) as temporary:
+        # Weights that share memory with others, or that are views, are refused by safetensors.
+        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}
+        save_file(weights, temporary / "model.safetensors")
+        config = {
+            "format": FORMAT,
+            "version": VERSION,
+            **_describe(encoder),
+            "digest": encoder_digest(encoder),
+            "extra": dict(extra or {}),
+        }
+        write_json(temporary / "config.json", config)
+    return folder
+
+
+def load_encoder(folder: Path | str, *, device: torch.device | str = "cpu") -> GraphEncoder:
+    """Read a model folder; the model is in evaluation mode.
+
+    Raises:
+        InputError: If files are missing, broken or of another format, or if weights do not fit the configuration.
+    """
+    folder = Path(folder)
+    described = _read_config(folder)
+    try:
+        config = EncoderConfig(
+            dim=described["config"]["dim"],
+            moe=MoEConfig(**described["config"]["moe"]),
+            gnn=GNNConfig(**described["config"]["gnn"]),
+        )
+        specs = [FeatureSpec(**spec) for spec in described["specs"]]
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{folder / 'config.json'}: expected the configuration of an encoder, got: {error}") from None
+    with torch.random.fork_rng(devices=[]):  # drawing weights that are replaced must not move the global generator
+        encoder = GraphEncoder(config, specs)
+    path = folder / "model.safetensors"
+    try:
+        weights = load_file(path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: file not found") from None
+    except SafetensorError as error:
+        raise InputError(f"{path}: expected safetensors, got: {error}") from None
+    expected = {name: list(tensor.shape) for name, tensor in encoder.state_dict().items()}
+    found = {name: list(tensor.shape) for name, tensor in weights.items()}
+    if wrong := sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)):
+        raise InputError(f"{path}: weights do not fit config.json in {first_few(wrong)}")
+    encoder.load_state_dict(weights)
+    return encoder.to(device).eval()
+
+
+def load_extra(folder: Path | str) -> dict[str, Any]:
+    """What was given to `save_encoder` as `extra`.
+
+    Raises:
+        InputError: If the folder holds no model.
+    """
+    extra: dict[str, Any] = _read_config(Path(folder)).get("extra", {})
+    return extra
+
+
+def _describe(encoder: GraphEncoder) -> dict[str, Any]:
+    return {"config": asdict(encoder.config), "specs": [asdict(spec) for spec in encoder.specs]}
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    path = folder / "config.json"
+    config = read_json(path)
+    if not isinstance(config, dict) or config.get("format") != FORMAT:
+        raise InputError(f"{path}: expected a model of format {FORMAT!r}")
+    if config.get("version") != VERSION:
+        raise InputError(f"{path}: expected version {VERSION}, got {config.get('version')!r}")
+    return config
