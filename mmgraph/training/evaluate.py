@@ -1,0 +1,221 @@
+"""Evaluation of a run: the trained model and its controls on all tasks of a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import Tensor
+
+from mmgraph.data.graph import MultimodalGraph
+from mmgraph.data.store import graph_digest, load_graph
+from mmgraph.encoders.base import ModalityEncoder
+from mmgraph.encoders.memo import MemoisedEncoder
+from mmgraph.encoders.registry import load_encoder_by_name
+from mmgraph.errors import InputError, unknown_choice
+from mmgraph.files import read_json, write_json
+from mmgraph.inference.embed import embed
+from mmgraph.inference.query import QueryEncoder
+from mmgraph.inference.table import EmbeddingTable
+from mmgraph.nn.encoder import GraphEncoder
+from mmgraph.nn.saving import encoder_digest, load_encoder
+from mmgraph.seeding import generator
+from mmgraph.tasks.base import QueryFunction, Task, load_tasks
+from mmgraph.tasks.controls import raw_features, raw_query, smoothed_features
+from mmgraph.tasks.evaluation import TaskRecord, evaluate_tables
+from mmgraph.tasks.retrieval import NodeRetrievalTask
+from mmgraph.training.run import RunFolder
+
+TRAINED, RANDOM_INIT, RAW, SMOOTHED = "trained", "random init", "raw features", "smoothed features"
+CONTROLS = (RANDOM_INIT, RAW, SMOOTHED)
+
+
+def evaluate_run(
+    run_folder: Path | str,
+    graph_folder: Path | str,
+    *,
+    tasks: Literal["all"] | Sequence[str] = "all",
+    seed: int = 0,
+    out: Path | None = None,
+    device: str = "cpu",
+    controls: Sequence[str] = CONTROLS,
+) -> list[TaskRecord]:
+    """Score the model of a run on the test split of a graph's tasks, next to controls that need no training.
+
+    The records are written as JSON. If that file holds the records of the same model, graph, tasks and settings
+    already, they are returned and nothing is computed.
+
+    Args:
+        run_folder: A finished run.
+        graph_folder: Dataset folder with `encoded/` and `tasks/`.
+        tasks: Names of tasks, or `all`.
+        seed: Seed of the probes and of the random-init control.
+        out: Where to write; `<run>/evaluation/<graph>.json` by default.
+        device: Where the model runs.
+        controls: Which of `random init`, `raw features`, `smoothed features` to add; with any of them come those
+            that belong to a kind of task (`popularity`, `item-knn`).
+
+    Raises:
+        InputError: If the run is not finished, or graph, tasks or controls are unknown.
+    """
+    for control in controls:
+        if control not in CONTROLS:
+            raise unknown_choice("control", control, CONTROLS)
+    encoder = load_run_encoder(run_folder, device=device)
+    graph = load_graph(graph_folder)
+    chosen = choose_tasks(graph_folder, tasks)
+    asked = {
+        "model": encoder_digest(encoder),
+        "graph": graph_digest(graph),
+        "tasks": {name: task.digest for name, task in chosen.items()},
+        "seed": seed,
+        "controls": list(controls),
+    }
+    path = out or evaluation_file(run_folder, graph_folder)
+    if path.exists():
+        before = read_json(path)
+        if isinstance(before, dict) and before.get("asked") == asked:
+            return [TaskRecord(**record) for record in before["records"]]
+    tables = {TRAINED: embed(encoder, graph, device=device)}
+    untrained = random_copy(encoder, seed)
+    if RANDOM_INIT in controls:
+        tables[RANDOM_INIT] = embed(untrained, graph, device=device)
+    if RAW in controls:
+        tables[RAW] = raw_features(graph)
+    if SMOOTHED in controls:
+        tables[SMOOTHED] = smoothed_features(graph)
+    networks = {TRAINED: encoder, RANDOM_INIT: untrained}
+    records = evaluate_tables(
+        tables, graph, chosen, query_encoders=_query_functions(networks, tables, graph, chosen, device), seed=seed
+    )
+    if not controls:
+        records = [record for record in records if record.model == TRAINED]
+    write_json(path, {"asked": asked, "records": [record.to_dict() for record in records]})
+    return records
+
+
+def evaluation_file(run_folder: Path | str, graph_folder: Path | str) -> Path:
+    """Where `evaluate_run` writes by default."""
+    return Path(run_folder) / "evaluation" / f"{Path(graph_folder).resolve().name}.json"
+
+
+def load_run_encoder(run_folder: Path | str, *, device: str = "cpu") -> GraphEncoder:
+    """The trained model of a run, in evaluation mode.
+
+    Raises:
+        InputError: If the folder holds no run, or one that is not finished.
+    """
+    folder = RunFolder(Path(run_folder))
+    folder.environment()
+    if not folder.finished:
+        raise InputError(f"{run_folder}: the run is not finished; go on with: mmgraph resume --run {run_folder}")
+    return load_encoder(folder.model, device=device).eval()
+
+
+def random_copy(encoder: GraphEncoder, seed: int) -> GraphEncoder:
+    """The same network with parameters drawn anew."""
+    copy = GraphEncoder(encoder.config, encoder.specs).to(encoder.device)
+    copy.reset_parameters(generator(seed, "random init"))
+    return copy.eval()
+
+
+def choose_tasks(graph_folder: Path | str, names: Literal["all"] | Sequence[str]) -> dict[str, Task]:
+    """Tasks of a dataset folder.
+
+    Raises:
+        InputError: If there are none, or a name is unknown.
+    """
+    found = load_tasks(graph_folder)
+    if not found:
+        raise InputError(f"{graph_folder}: no tasks there (expected tasks/<name>/task.json)")
+    if names == "all" or list(names) == ["all"]:
+        return found
+    for name in names:
+        if name not in found:
+            raise unknown_choice("task", name, found)
+    return {name: found[name] for name in names}
+
+
+def frozen_encoders(
+    graph: MultimodalGraph, modalities: Iterable[str], *, device: str = "cpu"
+) -> dict[str, ModalityEncoder]:
+    """The encoders that encoded these modalities of a graph, with a memory.
+
+    Raises:
+        InputError: If the graph lacks a modality, or its encoder cannot be loaded by name.
+    """
+    encoders: dict[str, ModalityEncoder] = {}
+    for modality in modalities:
+        if modality not in graph.features:
+            raise unknown_choice(f"modality of graph {graph.name!r}", modality, graph.features)
+        name = graph.features[modality].spec.encoder
+        encoders[modality] = MemoisedEncoder(load_encoder_by_name(name, modality=modality, device=device))
+    return encoders
+
+
+def query_encoder(
+    encoder: GraphEncoder, graph: MultimodalGraph, modalities: Iterable[str], *, device: str = "cpu"
+) -> QueryEncoder:
+    """A query encoder for a model and a graph, with the frozen encoders that the graph names."""
+    return QueryEncoder(encoder, graph, frozen_encoders(graph, modalities, device=device))
+
+
+def _query_functions(
+    networks: Mapping[str, GraphEncoder],
+    tables: Mapping[str, EmbeddingTable],
+    graph: MultimodalGraph,
+    tasks: Mapping[str, Task],
+    device: str,
+) -> dict[str, QueryFunction]:
+    """One function per model and modality of the retrieval tasks; all share the frozen encoders."""
+    retrieval = [task for task in tasks.values() if isinstance(task, NodeRetrievalTask)]
+    modalities = sorted({task.modality for task in retrieval} & set(graph.features))
+    encoders = frozen_encoders(graph, modalities, device=device)
+    _prefetch(encoders, retrieval)
+    functions: dict[str, QueryFunction] = {}
+    for model in tables:
+        for modality in modalities:
+            if model in networks:
+                functions[f"{model}/{modality}"] = _network_query(networks[model], graph, encoders, modality)
+            else:
+                functions[f"{model}/{modality}"] = raw_query(graph, encoders, modality=modality)
+    return functions
+
+
+def _network_query(
+    network: GraphEncoder, graph: MultimodalGraph, encoders: Mapping[str, ModalityEncoder], modality: str
+) -> QueryFunction:
+    queries = QueryEncoder(network, graph, encoders)
+
+    def encode(items: Sequence[str]) -> Tensor:
+        content: dict[str, Any] = {modality: list(items)}
+        return queries.encode(**content).cpu()
+
+    return encode
+
+
+def _prefetch(encoders: Mapping[str, ModalityEncoder], tasks: Iterable[NodeRetrievalTask]) -> None:
+    for task in tasks:
+        encoder = encoders.get(task.modality)
+        if isinstance(encoder, MemoisedEncoder):
+            rows = task.queries.to_pylist()
+            queries = sorted({row["query"] for row in rows if row["split"] == "test"})
+            is_path = task.modality == "image" and task.root is not None
+            encoder.prefetch([task.root / query for query in queries] if is_path and task.root else queries)
+
+
+def tables_by_task(records: Iterable[TaskRecord]) -> list[tuple[str, list[str], list[list[object]]]]:
+    """Title, columns and rows of one table per task, for a terminal."""
+    groups: dict[tuple[str, str], list[TaskRecord]] = {}
+    for record in records:
+        groups.setdefault((record.graph, record.task), []).append(record)
+    tables = []
+    for (graph, task), group in groups.items():
+        metrics = list(dict.fromkeys(name for record in group for name in record.metrics))
+        rows: list[list[object]] = [
+            [record.model, *(record.metrics.get(name, "") for name in metrics)] for record in group
+        ]
+        title = f"{graph}: {task} ({group[0].kind.replace('_', ' ')}, {group[0].num_examples:,} test examples)"
+        tables.append((title, ["model", *metrics], rows))
+    return tables

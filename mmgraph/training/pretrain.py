@@ -1,0 +1,220 @@
+"""Pre-training: several graphs, one encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mmgraph.data.features import FeatureSpec
+from mmgraph.data.graph import MultimodalGraph
+from mmgraph.data.loaders import BatchLoader
+from mmgraph.data.sampling import make_sampler
+from mmgraph.data.store import load_graph
+from mmgraph.errors import InputError
+from mmgraph.files import cache_folder
+from mmgraph.nn.encoder import EncoderOutput, GraphEncoder
+from mmgraph.nn.saving import load_encoder, save_encoder
+from mmgraph.objectives.base import BatchViews
+from mmgraph.objectives.mix import ObjectiveMix
+from mmgraph.seeding import derive_seed, generator
+from mmgraph.training.config import PretrainConfig, check_names
+from mmgraph.training.run import RunFolder
+from mmgraph.training.trainer import StepOutput, Trainer
+
+
+@dataclass(frozen=True, eq=False)
+class PretrainRun:
+    """A finished run.
+
+    Attributes:
+        folder: The run folder.
+        encoder: The trained encoder, in evaluation mode, on the device it was trained on.
+        config: What it was trained with.
+    """
+
+    folder: Path
+    encoder: GraphEncoder
+    config: PretrainConfig
+
+
+def pretrain(
+    graphs: Sequence[MultimodalGraph | Path | str],
+    config: PretrainConfig | None = None,
+    *,
+    out: Path | str,
+    ppr_cache: Path | str | None = None,
+) -> PretrainRun:
+    """Pre-train an encoder on one or several graphs.
+
+    A finished run in `out` with the same configuration and graphs is returned as it is; an unfinished one goes on
+    from its last checkpoint.
+
+    Args:
+        graphs: Graphs in memory, or folders of encoded graphs. Only runs on folders can be resumed by `resume`.
+        config: Settings; the defaults if not given.
+        out: Run folder.
+        ppr_cache: Where PPR neighbourhoods are cached; the user's cache folder if not given.
+
+    Raises:
+        InputError: If two graphs share a name, or `out` holds a run with other settings or graphs.
+    """
+    config = config or PretrainConfig()
+    folder = RunFolder(Path(out))
+    loaded = [graph if isinstance(graph, MultimodalGraph) else load_graph(Path(graph)) for graph in graphs]
+    sources = [None if isinstance(graph, MultimodalGraph) else str(Path(graph).resolve()) for graph in graphs]
+    check_names([graph.name for graph in loaded])
+    device = resolve_device(config.device)
+    digest = folder.open(config, loaded, sources, device=device)
+    if folder.finished:
+        return PretrainRun(folder.path, load_encoder(folder.model, device=device).eval(), config)
+
+    # Parameters are drawn on the CPU from torch's global generator, so that a GPU run starts from the same weights.
+    torch.manual_seed(derive_seed(config.seed, "parameters"))
+    encoder = GraphEncoder(config.encoder, distinct_specs(loaded)).to(device)
+    domains = {graph.name: [features.spec for features in graph.features.values()] for graph in loaded}
+    objectives = ObjectiveMix(config.objectives, config.encoder.dim, domains).to(device)
+    cache = Path(ppr_cache) if ppr_cache is not None else cache_folder("ppr")
+    loaders = {}
+    for graph in loaded:
+        sampler = make_sampler(graph, config.sampling, cache=cache)
+        sampler.prepare()
+        seed = derive_seed(config.seed, "batches", graph.name)
+        loaders[graph.name] = BatchLoader(sampler, graph.num_nodes, batch_size=config.sampling.batch_size, seed=seed)
+    step = PretrainStep(config, encoder, objectives, loaders, device)
+    trainer = Trainer(
+        {"encoder": encoder, "objectives": objectives},
+        config.optim,
+        steps=config.steps,
+        folder=folder.path,
+        digest=digest,
+        save_every=config.save_every,
+        log_every=config.log_every,
+    )
+    if trainer.checkpoint_path.exists():
+        trainer.restore()
+    encoder.train()
+    trainer.fit(step, description=f"pre-training on {', '.join(domains)}")
+    save_encoder(encoder.eval(), folder.model, extra={"graphs": list(domains)})
+    return PretrainRun(folder.path, encoder, config)
+
+
+def resume(run: Path | str) -> PretrainRun:
+    """Go on with an interrupted run, from the graphs and the configuration that its folder names.
+
+    Raises:
+        InputError: If the folder holds no run, a graph has changed, or the run was made from graphs in memory.
+    """
+    folder = RunFolder(Path(run))
+    return pretrain(folder.graph_folders(), folder.config(), out=run)
+
+
+def distinct_specs(graphs: Sequence[MultimodalGraph]) -> list[FeatureSpec]:
+    """Feature spaces of all graphs, each once, in order of appearance."""
+    return list(dict.fromkeys(features.spec for graph in graphs for features in graph.features.values()))
+
+
+def resolve_device(name: str) -> torch.device:
+    """Turn `auto`, `cpu`, `cuda`, `cuda:1` into a device.
+
+    Raises:
+        InputError: If torch does not know it or the machine does not have it.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise InputError(f"device: expected auto, cpu or cuda[:n], got {name!r}") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise InputError(f"device: {name!r} was asked for, but torch sees no GPU on this machine")
+    return device
+
+
+def draw_schedule(config: PretrainConfig, sizes: Mapping[str, int]) -> list[list[tuple[str, int]]]:
+    """Choose a graph for every batch of the run.
+
+    Returns:
+        For each step a list of `(graph name, number of the batch within that graph)`; the numbers count up, so that a
+        graph's nodes are all seeds once before any is a seed again.
+    """
+    names = list(sizes)
+    shares = torch.tensor(config.domains.shares(sizes))
+    random = generator(config.seed, "domains")
+    drawn = torch.multinomial(shares, config.steps * config.accumulate, replacement=True, generator=random)
+    counts = dict.fromkeys(names, 0)
+    schedule: list[list[tuple[str, int]]] = []
+    for step in drawn.view(config.steps, config.accumulate).tolist():
+        schedule.append([])
+        for choice in step:
+            schedule[-1].append((names[choice], counts[names[choice]]))
+            counts[names[choice]] += 1
+    return schedule
+
+
+class PretrainStep:
+    """Computes the gradients of one optimiser step: a few batches, each of one graph.
+
+    Args:
+        config: Settings of the run.
+        encoder: The model.
+        objectives: The losses.
+        loaders: Batches by graph name.
+        device: Where the model lives.
+    """
+
+    def __init__(
+        self,
+        config: PretrainConfig,
+        encoder: GraphEncoder,
+        objectives: ObjectiveMix,
+        loaders: Mapping[str, BatchLoader],
+        device: torch.device,
+    ) -> None:
+        self.config = config
+        self.encoder = encoder
+        self.objectives = objectives
+        self.loaders = loaders
+        self.device = device
+        self.schedule = draw_schedule(config, {name: loader.nodes.numel() for name, loader in loaders.items()})
+
+    def __call__(self, step: int) -> StepOutput:
+        """Draw the batches of a step and accumulate their gradients."""
+        total = 0.0
+        logs: dict[str, Any] = {}
+        for slot, (name, number) in enumerate(self.schedule[step]):
+            batch = self.loaders[name].batch(number).to(self.device)
+            seed = derive_seed(self.config.seed, "views", step, slot)
+            loss, parts, outputs = self._loss(BatchViews(self.encoder, batch, mask=self.config.mask, seed=seed))
+            (loss / self.config.accumulate).backward()  # type: ignore[no-untyped-call]
+            total += float(loss.detach()) / self.config.accumulate
+            logs.update({f"domain/{name}/{part}": float(value) for part, value in parts.items()})
+            logs.update(expert_logs(f"domain/{name}", outputs))
+        return StepOutput(total, logs)
+
+    def _loss(self, views: BatchViews) -> tuple[Tensor, dict[str, Tensor], list[EncoderOutput]]:
+        autocast = (
+            torch.autocast(self.device.type, dtype=torch.bfloat16) if self.config.precision == "bf16" else nullcontext()
+        )
+        with autocast:
+            loss, parts = self.objectives(views)
+        outputs = views.outputs()
+        weight = self.config.encoder.moe.balance_weight
+        if weight > 0 and self.config.encoder.moe.num_experts > 0:
+            balance = torch.stack([output.routing.balance_loss for output in outputs]).mean()
+            loss = loss + weight * balance
+            parts = {**parts, "balance": balance.detach()}
+        return loss, parts, outputs
+
+
+def expert_logs(prefix: str, outputs: Sequence[EncoderOutput]) -> dict[str, Any]:
+    """Share of the assignments that went to each expert, averaged over the forward passes of a batch."""
+    loads = [output.routing.load for output in outputs if output.routing.load.numel()]
+    if not loads:
+        return {}
+    return {f"{prefix}/expert_load": [round(x, 5) for x in torch.stack(loads).float().mean(dim=0).tolist()]}

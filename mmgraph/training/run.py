@@ -1,0 +1,160 @@
+"""The folder of a run: what was asked for, with which data, on which machine."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mmgraph.config import dump_yaml, load_yaml
+from mmgraph.data.graph import MultimodalGraph
+from mmgraph.data.store import graph_digest
+from mmgraph.errors import InputError
+from mmgraph.files import atomic_path, content_digest, read_json, write_json
+from mmgraph.training.config import PretrainConfig
+
+
+class RunFolder:
+    """Paths and bookkeeping of a run: `config.yaml`, `env.json`, `model/`.
+
+    Args:
+        path: The folder; it need not exist yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def model(self) -> Path:
+        """Folder of the trained encoder."""
+        return self.path / "model"
+
+    @property
+    def finished(self) -> bool:
+        """Whether the trained encoder is there."""
+        return (self.model / "config.json").exists()
+
+    def open(
+        self,
+        config: PretrainConfig,
+        graphs: Sequence[MultimodalGraph],
+        sources: Sequence[str | None],
+        *,
+        device: torch.device,
+    ) -> str:
+        """Create the folder, or check that it holds a run with the same settings and graphs.
+
+        Returns:
+            Digest of settings and graphs.
+
+        Raises:
+            InputError: Names the settings or graphs that differ.
+        """
+        digests = {graph.name: graph_digest(graph) for graph in graphs}
+        text = dump_yaml(config)
+        digest = content_digest(text, *(f"{name}={value}" for name, value in digests.items()))
+        if (self.path / "env.json").exists():
+            self._check_same(config, digests)
+            return digest
+        if self.path.exists() and any(self.path.iterdir()):
+            raise InputError(f"{self.path}: the folder is not empty and holds no run; give another --out")
+        self.path.mkdir(parents=True, exist_ok=True)
+        with atomic_path(self.path / "config.yaml") as temporary:
+            temporary.write_text(text, encoding="utf-8")
+        described = [
+            {"name": graph.name, "folder": source, "digest": digests[graph.name], "summary": graph.summary()}
+            for graph, source in zip(graphs, sources, strict=True)
+        ]
+        # Written last: a folder with an env.json is a whole run folder.
+        write_json(self.path / "env.json", {"digest": digest, "graphs": described, **environment(device)})
+        return digest
+
+    def _check_same(self, config: PretrainConfig, digests: dict[str, str]) -> None:
+        before, now = _flatten(asdict(self.config())), _flatten(asdict(config))
+        differ = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
+        if differ:
+            key = differ[0]
+            raise InputError(
+                f"{self.path} holds a run with other settings: {key} is {before.get(key)} there and {now.get(key)} here"
+                + (f" ({len(differ) - 1} more differ)" if len(differ) > 1 else "")
+                + "; give another --out"
+            )
+        there = {graph["name"]: graph["digest"] for graph in self.environment()["graphs"]}
+        if there != digests:
+            changed = sorted({n for n in {*there, *digests} if there.get(n) != digests.get(n)})
+            raise InputError(
+                f"{self.path} holds a run on other graphs: {', '.join(changed)} differ; give another --out"
+            )
+
+    def environment(self) -> dict[str, Any]:
+        """Content of `env.json`.
+
+        Raises:
+            InputError: If the folder holds no run.
+        """
+        if not (self.path / "env.json").exists():
+            raise InputError(f"{self.path}: no run there (env.json is missing)")
+        return dict(read_json(self.path / "env.json"))
+
+    def config(self) -> PretrainConfig:
+        """The configuration that the run was started with."""
+        self.environment()
+        return load_yaml(self.path / "config.yaml", PretrainConfig)
+
+    def graph_folders(self) -> list[str]:
+        """Folders of the graphs that the run was started with.
+
+        Raises:
+            InputError: If a graph was given in memory.
+        """
+        graphs = self.environment()["graphs"]
+        for graph in graphs:
+            if graph["folder"] is None:
+                raise InputError(
+                    f"{self.path}: graph {graph['name']!r} was given in memory; call pretrain() with the same graphs"
+                )
+        return [graph["folder"] for graph in graphs]
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """Versions, machine and commit, for the record."""
+    packages = ["mmgraph", "torch", "torch-geometric", "numpy", "pyarrow", "numba"]
+    return {
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in packages}},
+        "machine": {"system": platform.platform(), "threads": torch.get_num_threads(), "device": str(device)},
+        "commit": _commit(),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    folder = Path(__file__).parent
+    try:
+        found = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, check=True, timeout=10
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return found.stdout.strip()
+
+
+def _flatten(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, item in value.items():
+        if isinstance(item, dict) and item:
+            flat.update(_flatten(item, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = item
+    return flat

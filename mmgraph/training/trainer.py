@@ -1,0 +1,149 @@
+"""The training loop: steps, clipping, schedule, checkpoints, Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mmgraph.errors import InputError
+from mmgraph.progress import progress_bar
+from mmgraph.training.checkpoint import Checkpoint
+from mmgraph.training.optim import OptimConfig, build_optimizer, learning_rate
+from mmgraph.training.tracking import Tracker
+
+
+@dataclass(frozen=True)
+class StepOutput:
+    """Loss of one optimiser step, already divided by the number of accumulated batches, and what to log."""
+
+    loss: float
+    logs: dict[str, Any]
+
+
+class Trainer:
+    """Runs optimiser steps from a checkpoint, or from the start, to the end.
+
+    Args:
+        modules: What is trained, by name; all go into the checkpoint.
+        optim: Optimiser settings.
+        steps: Number of optimiser steps.
+        folder: Run folder; `last.pt` and `metrics.jsonl` live there.
+        digest: Digest of configuration and graphs, checked on resume.
+        save_every: Steps between checkpoints.
+        log_every: Steps between lines in the log.
+    """
+
+    def __init__(
+        self,
+        modules: dict[str, nn.Module],
+        optim: OptimConfig,
+        *,
+        steps: int,
+        folder: Path,
+        digest: str,
+        save_every: int = 100,
+        log_every: int = 10,
+    ) -> None:
+        self.modules = modules
+        self.optim = optim
+        self.steps = steps
+        self.folder = folder
+        self.digest = digest
+        self.save_every = save_every
+        self.log_every = log_every
+        self.optimizer = build_optimizer(nn.ModuleDict(modules), optim)
+        self.step = 0
+
+    @property
+    def checkpoint_path(self) -> Path:
+        """Where the last checkpoint is."""
+        return self.folder / "last.pt"
+
+    def restore(self) -> None:
+        """Continue from the last checkpoint of the run folder."""
+        checkpoint = Checkpoint.load(self.checkpoint_path, digest=self.digest)
+        checkpoint.restore(self.modules, self.optimizer)
+        self.step = checkpoint.step
+
+    def save(self) -> None:
+        """Write the last checkpoint."""
+        checkpoint = Checkpoint.of(self.step, self.modules, self.optimizer, digest=self.digest)
+        checkpoint.save(self.checkpoint_path)
+
+    def fit(self, run_step: Callable[[int], StepOutput], *, description: str = "training") -> None:
+        """Run the remaining steps.
+
+        Args:
+            run_step: Computes the gradients of a step, given its number.
+            description: Shown beside the progress bar.
+
+        Raises:
+            KeyboardInterrupt: On Ctrl-C, after the running step is done and saved.
+            InputError: If the loss is not finite; the last checkpoint stays as it was.
+        """
+        parameters = [p for module in self.modules.values() for p in module.parameters() if p.requires_grad]
+        started = time.perf_counter()
+        with (
+            Tracker(self.folder, first_step=self.step) as tracker,
+            progress_bar() as bar,
+            _deferred_interrupt() as stop,
+        ):
+            task = bar.add_task(description, total=self.steps, completed=self.step)
+            while self.step < self.steps:
+                rate = learning_rate(self.step, self.steps, self.optim)
+                for group in self.optimizer.param_groups:
+                    group["lr"] = rate
+                # None, not zero: a parameter that a step does not use must be skipped alike before and after a resume.
+                self.optimizer.zero_grad(set_to_none=True)
+                output = run_step(self.step)
+                norm = self._clip(parameters)
+                if not torch.isfinite(norm) or output.loss != output.loss:
+                    raise InputError(
+                        f"{self.folder}: loss {output.loss} and gradient norm {float(norm)} at step {self.step}; "
+                        "lower optim.lr or look at the features; the last checkpoint is kept"
+                    )
+                self.optimizer.step()
+                self.step += 1
+                if self.step % self.log_every == 0 or self.step == self.steps:
+                    seconds = round(time.perf_counter() - started, 3)
+                    line = {"loss": output.loss, "lr": rate, "grad_norm": float(norm), "seconds": seconds}
+                    tracker.log(self.step - 1, {**line, **output.logs})
+                bar.update(task, completed=self.step, description=f"{description} (loss {output.loss:.3f})")
+                if stop.is_set() or self.step % self.save_every == 0 or self.step == self.steps:
+                    self.save()
+                if stop.is_set():
+                    raise KeyboardInterrupt
+
+    def _clip(self, parameters: list[nn.Parameter]) -> Tensor:
+        limit = self.optim.clip if self.optim.clip > 0 else float("inf")
+        return torch.nn.utils.clip_grad_norm_(parameters, limit)
+
+
+@contextmanager
+def _deferred_interrupt() -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C into a flag that is read between steps; a second one interrupts at once."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    previous = signal.signal(signal.SIGINT, handle)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, previous)

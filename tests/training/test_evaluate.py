@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from mmgraph.data.store import load_graph
+from mmgraph.encoders.folder import encode_folder
+from mmgraph.errors import InputError
+from mmgraph.inference.embed import embed
+from mmgraph.nn.encoder import EncoderConfig
+from mmgraph.nn.gnn import GNNConfig
+from mmgraph.nn.moe import MoEConfig
+from mmgraph.tasks.base import load_tasks
+from mmgraph.testing.datasets import fake_encoders, make_dataset
+from mmgraph.training import evaluate
+from mmgraph.training.config import PretrainConfig
+from mmgraph.training.evaluate import evaluate_run, load_run_encoder, random_copy, tables_by_task
+from mmgraph.training.pretrain import pretrain
+
+ENCODER = EncoderConfig(dim=16, moe=MoEConfig(num_experts=2, top_k=1), gnn=GNNConfig(num_layers=1, heads=2))
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]]:
+    folder = tmp_path_factory.mktemp("evaluate")
+    with pytest.MonkeyPatch.context() as patch, fake_encoders():
+        patch.setenv("MMGRAPH_CACHE", str(folder / "cache"))
+        graph = make_dataset(folder / "toy")
+        encode_folder(graph, encoders={"text": None, "image": None})
+        pretrain([graph], PretrainConfig(steps=2, device="cpu", encoder=ENCODER), out=folder / "run")
+        yield folder / "run", graph
+
+
+def test_every_model_on_every_task(places: tuple[Path, Path]) -> None:
+    run, graph = places
+    records = evaluate_run(run, graph)
+    models = {task: {r.model for r in records if r.task == task} for task in load_tasks(graph)}
+    tables = {"trained", "random init", "raw features", "smoothed features"}
+    assert models["community"] == models["links"] == models["descriptions"] == tables
+    assert models["recommend"] == tables | {"popularity", "item-knn"}
+    assert all(r.split == "test" and r.graph == "toy" for r in records)
+
+
+def test_records_are_those_of_the_embeddings(places: tuple[Path, Path]) -> None:
+    run, graph = places
+    records = {(r.task, r.model): r.metrics for r in evaluate_run(run, graph)}
+    loaded, task = load_graph(graph), load_tasks(graph)["links"]
+    encoder = load_run_encoder(run)
+    assert task.evaluate(embed(encoder, loaded), loaded) == records["links", "trained"]
+    assert task.evaluate(embed(random_copy(encoder, 0), loaded), loaded) == records["links", "random init"]
+    assert records["links", "trained"] != records["links", "random init"]
+
+
+def test_written_once_and_read_back(places: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    run, graph = places
+    first = evaluate_run(run, graph, seed=3)
+    content = json.loads((run / "evaluation" / "toy.json").read_text())
+    assert content["records"] == [record.to_dict() for record in first]
+
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise AssertionError("evaluated again")
+
+    monkeypatch.setattr(evaluate, "evaluate_tables", refuse)
+    assert evaluate_run(run, graph, seed=3) == first
+    with pytest.raises(AssertionError, match="evaluated again"):
+        evaluate_run(run, graph, seed=4)
+
+
+def test_without_controls_only_the_model(places: tuple[Path, Path], tmp_path: Path) -> None:
+    run, graph = places
+    records = evaluate_run(run, graph, controls=(), tasks=["recommend"], out=tmp_path / "r.json")
+    assert [(r.task, r.model) for r in records] == [("recommend", "trained")]
+
+
+def test_the_random_copy_is_seeded_and_different(places: tuple[Path, Path]) -> None:
+    encoder = load_run_encoder(places[0])
+    weights = [torch.cat([p.flatten() for p in random_copy(encoder, seed).parameters()]) for seed in (0, 0, 1)]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+    assert not torch.equal(weights[0], torch.cat([p.flatten() for p in encoder.parameters()]))
+
+
+def test_bad_names(places: tuple[Path, Path], tmp_path: Path) -> None:
+    run, graph = places
+    with pytest.raises(InputError, match="unknown task 'x'; choose from"):
+        evaluate_run(run, graph, tasks=["x"])
+    with pytest.raises(InputError, match="unknown control 'x'; choose from"):
+        evaluate_run(run, graph, controls=["x"])
+    with pytest.raises(InputError, match="no run there"):
+        evaluate_run(tmp_path, graph)
+
+
+def test_an_unfinished_run_says_how_to_go_on(places: tuple[Path, Path], tmp_path: Path) -> None:
+    for name in ("env.json", "config.yaml"):
+        (tmp_path / name).write_bytes((places[0] / name).read_bytes())
+    with pytest.raises(InputError, match="not finished; go on with: mmgraph resume --run"):
+        load_run_encoder(tmp_path)
+
+
+def test_tables_for_a_terminal(places: tuple[Path, Path]) -> None:
+    tables = tables_by_task(evaluate_run(*places))
+    titles = [title for title, _, _ in tables]
+    assert len(titles) == 4
+    assert any("toy: links (link prediction," in title for title in titles)
+    assert all(len(row) == len(columns) for _, columns, rows in tables for row in rows)
