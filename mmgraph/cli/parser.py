@@ -1,0 +1,63 @@
+"""The parser that all commands share: one-line errors, a description and an example in every help."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from dataclasses import dataclass
+from typing import Protocol
+
+from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
+
+
+class CommandModule(Protocol):
+    """What a module of `mmgraph.cli` offers; the module itself is the command."""
+
+    def build_parser(self) -> ArgumentParser:
+        """Make the parser of the command."""
+
+    def run(self, args: Namespace) -> None:
+        """Do the work; results go to standard output."""
+
+    def kept(self, args: Namespace) -> str:
+        """Say what an interrupted command leaves behind and how to go on."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """Where a command lives; the module is imported only when the command is called.
+
+    Attributes:
+        module: Name of the module, a `CommandModule`.
+        summary: One line for the overview.
+    """
+
+    module: str
+    summary: str
+
+
+class HelpFormatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Keep the line breaks of descriptions and examples, and name types without Python's brackets."""
+
+    def _expand_help(self, action: argparse.Action) -> str:
+        text = super()._expand_help(action)
+        text = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", text)
+        return re.sub(r" \| null, default: null\)", ")", text)
+
+
+def make_parser(command: str, description: str, *examples: str) -> ArgumentParser:
+    """Make a parser whose errors are exceptions, so that `main` prints them as one line.
+
+    Args:
+        command: Words after `mmgraph`.
+        description: What the command does.
+        examples: Command lines shown below the help.
+    """
+    lines = "\n".join(f"  mmgraph {example}" for example in examples)
+    return ArgumentParser(
+        prog=f"mmgraph {command}",
+        description=description,
+        epilog=f"{'example' if len(examples) == 1 else 'examples'}:\n{lines}",
+        formatter_class=HelpFormatter,
+        exit_on_error=False,
+    )

@@ -1,0 +1,69 @@
+"""`mmgraph pretrain`."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ActionConfigFile, ArgumentParser, Namespace  # type: ignore[attr-defined]
+
+from mmgraph.cli.output import write_line
+from mmgraph.cli.parser import make_parser
+from mmgraph.config import from_mapping, read_mapping
+from mmgraph.errors import InputError
+
+
+class _CheckedConfigFile(ActionConfigFile):
+    """Check a YAML file on its own first, so that errors name the file, the group and the key."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> None:
+        """Read the file named by the third argument, as argparse passes it."""
+        from mmgraph.training.config import PretrainConfig
+
+        path = str(args[2])
+        content = {key: value for key, value in read_mapping(path).items() if key not in ("graphs", "out")}
+        from_mapping(PretrainConfig, content, where=path)
+        super().__call__(*args, **kwargs)  # type: ignore[no-untyped-call]
+
+
+def build_parser() -> ArgumentParser:
+    """Make the parser: graphs, run folder, and a flag for every field of `PretrainConfig`."""
+    from mmgraph.training.config import PretrainConfig
+
+    parser = make_parser(
+        "pretrain",
+        "Train one model on one or several encoded graphs. Flags override the YAML file.\n"
+        "The run folder gets config.yaml, env.json, metrics.jsonl, TensorBoard logs, model/ and a checkpoint.",
+        "pretrain --graphs data/openmoji data/movielens-100k --out runs/joint --steps 400",
+        "pretrain --config experiments/pretrain/joint.yaml --optim.lr 3e-4",
+    )
+    parser.add_argument("--config", action=_CheckedConfigFile, help="YAML file with any of the options below.")
+    parser.add_argument("--graphs", type=Path, nargs="+", default=[], help="Encoded graph folders.")
+    parser.add_argument("--out", type=Path | None, default=None, help="Run folder to create.")
+    parser.add_class_arguments(PretrainConfig)
+    return parser
+
+
+def run(args: Namespace) -> None:
+    """Train and print the run folder."""
+    if not args.graphs:
+        raise InputError("--graphs: expected at least one graph folder, got none")
+    if args.out is None:
+        raise InputError("--out: expected a run folder, got none")
+    from mmgraph.training.config import PretrainConfig
+    from mmgraph.training.pretrain import pretrain
+
+    values = args.as_dict()
+    names = [field.name for field in dataclasses.fields(PretrainConfig)]
+    config = from_mapping(PretrainConfig, {name: values[name] for name in names}, where="flags")
+    pretrain(args.graphs, config, out=args.out)
+    write_line(str(args.out))
+
+
+def kept(args: Namespace) -> str:
+    """The last checkpoint stays."""
+    if args.out is not None and (args.out / "last.pt").exists():
+        return f"the last checkpoint is kept; go on with: mmgraph resume --run {args.out}"
+    return f"no checkpoint was written yet; start again with: mmgraph {' '.join(sys.argv[1:])}"

@@ -1,0 +1,141 @@
+"""`mmgraph search`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jsonargparse import ArgumentParser, Namespace
+
+from mmgraph.cli.output import write_json_line, write_table
+from mmgraph.cli.parser import make_parser
+from mmgraph.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from mmgraph.inference.table import EmbeddingTable
+
+
+def build_parser() -> ArgumentParser:
+    """Make the parser."""
+    parser = make_parser(
+        "search",
+        "Find the nodes nearest to a node, a text, an image, or a text and an image together.\n"
+        "A node needs embeddings only; a text or an image needs --run and --graph to be encoded like a node.",
+        'search --run runs/joint --graph data/openmoji --text "laughing out loud" -k 5',
+        "search --embeddings openmoji.parquet --id 1F600 --json",
+    )
+    parser.add_argument("--embeddings", type=Path | None, help="Exported embeddings; computed from --run otherwise.")
+    parser.add_argument("--run", type=Path | None, help="Run folder.")
+    parser.add_argument("--graph", type=Path | None, help="Encoded graph folder.")
+    parser.add_argument("--id", type=str | None, help="Id of a node; it is left out of its own result.")
+    parser.add_argument("--text", type=str | None, help="Text of the query.")
+    parser.add_argument("--image", type=Path | None, help="Image file of the query.")
+    parser.add_argument("--type", type=str | None, help="Search among nodes of this type only.")
+    parser.add_argument("-k", type=int, default=10, help="Number of results.")
+    parser.add_argument("--device", type=str, default="cpu", help="Where models run.")
+    parser.add_argument("--json", action="store_true", help="Print one JSON object per result.")
+    return parser
+
+
+def run(args: Namespace) -> None:
+    """Search and print the results."""
+    _check(args)
+    table = _load_table(args)
+    if args.id is not None:
+        position = table.positions([_as_id(table, args.id)])
+        query, exclude = table.vectors[position], position
+    else:
+        query, exclude = _encode_query(args, table), None
+    found = table.search(query, args.k, node_type=args.type, exclude=exclude)
+    rows = [
+        _row(table, rank, position, score)
+        for rank, (position, score) in enumerate(
+            zip(found.positions[0].tolist(), found.scores[0].tolist(), strict=True), start=1
+        )
+        if position >= 0
+    ]
+    if args.json:
+        for row in rows:
+            write_json_line(row)
+        return
+    columns = [
+        "rank",
+        "score",
+        "id",
+        "type",
+        *[c for c in ("text", "title", "name") if any(row.get(c) for row in rows)],
+    ]
+    write_table(
+        columns, [[row.get(column) if row.get(column) is not None else "" for column in columns] for row in rows]
+    )
+
+
+def _check(args: Namespace) -> None:
+    if (args.id is None) == (args.text is None and args.image is None):
+        raise InputError("search: expected either --id, or --text and/or --image")
+    if args.embeddings is None and (args.run is None or args.graph is None):
+        raise InputError("search: expected --embeddings, or --run together with --graph")
+    if args.id is None and (args.run is None or args.graph is None):
+        raise InputError("search: --text and --image need --run and --graph, to encode the query as the nodes were")
+    if args.k < 1:
+        raise InputError(f"search: -k must be at least 1, got {args.k}")
+
+
+def _load_table(args: Namespace) -> EmbeddingTable:
+    if args.embeddings is not None:
+        from mmgraph.export.base import read_table
+
+        return read_table(args.embeddings)
+    from mmgraph.data.store import load_graph
+    from mmgraph.inference.embed import embed
+    from mmgraph.training.evaluate import load_run_encoder
+
+    return embed(load_run_encoder(args.run, device=args.device), load_graph(args.graph), device=args.device)
+
+
+def _encode_query(args: Namespace, table: EmbeddingTable) -> Tensor:
+    from mmgraph.data.store import load_graph
+    from mmgraph.nn.saving import encoder_digest
+    from mmgraph.training.evaluate import load_run_encoder, query_encoder
+
+    encoder = load_run_encoder(args.run, device=args.device)
+    if table.model != encoder_digest(encoder):
+        raise InputError(f"{args.embeddings}: made by another model than {args.run}; export it again")
+    graph = load_graph(args.graph)
+    needed = [name for name, value in (("text", args.text), ("image", args.image)) if value is not None]
+    if args.image is not None and not args.image.is_file():
+        raise InputError(f"--image {args.image}: file not found")
+    queries = query_encoder(encoder, graph, needed, device=args.device)
+    return queries.encode(
+        None if args.text is None else [args.text],
+        None if args.image is None else [args.image],
+    )
+
+
+def _as_id(table: EmbeddingTable, text: str) -> Any:
+    if table.node_ids.values.dtype == object:
+        return text
+    if not text.lstrip("-").isdigit():
+        raise InputError(f"--id: the ids of {table.graph!r} are integers, got {text!r}")
+    return int(text)
+
+
+def _row(table: EmbeddingTable, rank: int, position: int, score: float) -> dict[str, Any]:
+    node_id = table.node_ids[position]
+    row: dict[str, Any] = {
+        "rank": rank,
+        "score": round(float(score), 6),
+        "id": node_id if isinstance(node_id, str) else int(node_id),
+        "type": table.node_types[int(table.node_type[position])],
+    }
+    if table.columns is not None:
+        shown = [name for name in table.columns.column_names if name not in row]
+        row.update({name: table.columns.column(name)[position].as_py() for name in shown})
+    return row
+
+
+def kept(args: Namespace) -> str:  # noqa: ARG001
+    """Nothing to keep."""
+    return "nothing was changed"

@@ -1,0 +1,187 @@
+"""Every command on the toy graph, through `main`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from mmgraph.cli.main import main
+from mmgraph.data.store import load_graph
+from mmgraph.export.base import read_table
+from mmgraph.nn.saving import encoder_digest, load_encoder
+from mmgraph.testing.datasets import make_dataset
+
+
+def test_encode_reports_what_it_did(workspace, capsys) -> None:
+    assert main(["encode", "--graph", str(workspace.graph), "--name", "renamed"]) == 0
+    out = capsys.readouterr().out
+    graph = load_graph(workspace.graph)
+    assert graph.name == "renamed"
+    report = json.loads((workspace.graph / "encoded" / "encoding.json").read_text())
+    assert report["text"]["from_cache"] > 0
+    assert report["text"]["encoded"] == 0
+    assert "fake-image" in out
+    assert main(["encode", "--graph", str(workspace.graph)]) == 0
+    assert load_graph(workspace.graph).name == "toy"
+
+
+def test_encoded_pictures_are_relative_to_the_folder(workspace) -> None:
+    columns = load_graph(workspace.graph).columns
+    assert columns is not None
+    pictures = [path for path in columns["image"].to_pylist() if path]
+    assert pictures
+    assert all((workspace.graph / path).is_file() and not Path(path).is_absolute() for path in pictures)
+
+
+def test_encode_can_leave_a_modality_out(tmp_path, workspace) -> None:
+    folder = make_dataset(tmp_path / "g")
+    assert main(["encode", "--graph", str(folder), "--image", "none"]) == 0
+    assert list(load_graph(folder).features) == ["text"]
+
+
+def test_unknown_ends_can_be_dropped(tmp_path, workspace, capsys) -> None:
+    (tmp_path / "nodes.csv").write_text("id,text\na,red\nb,blue\n")
+    (tmp_path / "edges.csv").write_text("source,target\na,b\na,zz\n")
+    assert main(["encode", "--graph", str(tmp_path)]) == 2
+    assert "'zz'" in capsys.readouterr().err
+    assert not (tmp_path / "encoded").exists()
+    assert main(["encode", "--graph", str(tmp_path), "--on-unknown", "drop"]) == 0
+    assert "1" in capsys.readouterr().err
+    assert load_graph(tmp_path).num_edges == 1
+
+
+def test_pretrain_again_is_a_no_op_and_other_settings_are_refused(workspace, small, capsys) -> None:
+    before = (workspace.run / "model" / "model.safetensors").stat().st_mtime_ns
+    command = ["pretrain", "--graphs", str(workspace.graph), "--out", str(workspace.run)]
+    assert main([*command, *small]) == 0
+    assert (workspace.run / "model" / "model.safetensors").stat().st_mtime_ns == before
+    assert capsys.readouterr().out.strip() == str(workspace.run)
+    assert main([*command, *small, "--optim.lr=0.5"]) == 2
+    assert "optim.lr" in capsys.readouterr().err
+
+
+def test_flags_override_the_file_and_print_config_can_be_read_back(tmp_path, workspace, small, capsys) -> None:
+    config = tmp_path / "c.yaml"
+    config.write_text(f"graphs: [{workspace.graph}]\nout: {tmp_path / 'run'}\noptim: {{lr: 1e-4, clip: 2.0}}\n")
+    assert main(["pretrain", "--config", str(config), "--optim.lr=3e-4", *small, "--print_config"]) == 0
+    printed = tmp_path / "printed.yaml"
+    printed.write_text(capsys.readouterr().out)
+    assert main(["pretrain", "--config", str(printed)]) == 0
+    written = (tmp_path / "run" / "config.yaml").read_text()
+    assert "lr: 0.0003" in written
+    assert "clip: 2.0" in written
+
+
+def test_resume_of_a_finished_run_changes_nothing(workspace, capsys) -> None:
+    before = encoder_digest(load_encoder(workspace.run / "model"))
+    assert main(["resume", "--run", str(workspace.run)]) == 0
+    assert encoder_digest(load_encoder(workspace.run / "model")) == before
+    assert capsys.readouterr().out.strip() == str(workspace.run)
+
+
+def test_evaluate_all_and_one(workspace, tmp_path, capsys) -> None:
+    command = ["evaluate", "--run", str(workspace.run), "--graph", str(workspace.graph)]
+    assert main(command) == 0
+    out = capsys.readouterr().out
+    for word in ("community", "links", "recommend", "descriptions", "trained", "random init", "popularity"):
+        assert word in out
+    content = json.loads((workspace.run / "evaluation" / "toy.json").read_text())
+    assert {record["task"] for record in content["records"]} == {"community", "links", "recommend", "descriptions"}
+    assert main([*command, "--task", "links", "--out", str(tmp_path / "links.json")]) == 0
+    assert {r["task"] for r in json.loads((tmp_path / "links.json").read_text())["records"]} == {"links"}
+
+
+@pytest.mark.parametrize("command", ["export", "embed"])
+@pytest.mark.parametrize("kind", ["parquet", "npy"])
+def test_export_in_both_formats(workspace, tmp_path, command: str, kind: str, capsys) -> None:
+    out = tmp_path / "table"
+    words = [command, "--run", str(workspace.run), "--graph", str(workspace.graph), "--to", kind, "--out", str(out)]
+    assert main(words) == 0
+    table, graph = read_table(out), load_graph(workspace.graph)
+    assert table.node_ids == graph.node_ids
+    assert table.model == encoder_digest(load_encoder(workspace.run / "model"))
+    assert torch.equal(table.vectors, read_table(workspace.table).vectors)
+    capsys.readouterr()
+    assert main(words) == 2
+    assert "already exists" in capsys.readouterr().err
+    assert main([*words, "--overwrite"]) == 0
+
+
+def _results(capsys) -> list[dict[str, object]]:
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_search_by_id_leaves_the_node_out(workspace, capsys) -> None:
+    assert main(["search", "--embeddings", str(workspace.table), "--id", "n0000", "-k", "3", "--json"]) == 0
+    rows = _results(capsys)
+    assert [row["rank"] for row in rows] == [1, 2, 3]
+    assert "n0000" not in {row["id"] for row in rows}
+    table = read_table(workspace.table)
+    expected = table.search(table.vectors_of(["n0000"]), 4).ids()[0]
+    assert [row["id"] for row in rows] == [node for node in expected if node != "n0000"][:3]
+
+
+def test_search_by_text_image_and_both(workspace, capsys) -> None:
+    run = ["search", "--run", str(workspace.run), "--graph", str(workspace.graph), "-k", "2", "--json"]
+    picture = str(next((workspace.graph / "images").glob("*.png")))
+    found = []
+    for query in (["--text", "a red circle"], ["--image", picture], ["--text", "a red circle", "--image", picture]):
+        assert main([*run, *query]) == 0
+        found.append(_results(capsys))
+    assert all(len(rows) == 2 for rows in found)
+    assert len({rows[0]["score"] for rows in found}) == 3
+    with_table = ["--embeddings", str(workspace.table), "--text", "a red circle"]
+    assert main([*run, *with_table]) == 0
+    assert _results(capsys) == found[0]
+
+
+def test_search_prints_a_table(workspace, capsys) -> None:
+    assert main(["search", "--embeddings", str(workspace.table), "--id", "n0000", "--type", "user", "-k", "2"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split()[:4] == ["rank", "score", "id", "type"]
+    assert len(lines) == 3
+    assert all("user" in line for line in lines[1:])
+
+
+def test_integer_ids(tmp_path, workspace, small, capsys) -> None:
+    (tmp_path / "g").mkdir()
+    (tmp_path / "g" / "nodes.csv").write_text("id,text\n" + "".join(f"{i},word{i} shared\n" for i in range(20)))
+    (tmp_path / "g" / "edges.csv").write_text("source,target\n" + "".join(f"{i},{i + 1}\n" for i in range(19)))
+    graph, run, table = (str(tmp_path / name) for name in ("g", "run", "t.parquet"))
+    assert main(["encode", "--graph", graph]) == 0
+    assert main(["pretrain", "--graphs", graph, "--out", run, *small]) == 0
+    assert main(["export", "--run", run, "--graph", graph, "--out", table]) == 0
+    capsys.readouterr()
+    assert main(["search", "--embeddings", table, "--id", "3", "-k", "1", "--json"]) == 0
+    assert isinstance(_results(capsys)[0]["id"], int)
+    assert main(["search", "--embeddings", table, "--id", "three"]) == 2
+    assert "integers" in capsys.readouterr().err
+
+
+def test_datasets_list(capsys) -> None:
+    assert main(["datasets", "list"]) == 0
+    out = capsys.readouterr().out
+    assert "openmoji" in out
+    assert "movielens-100k" in out
+
+
+def test_doctor(workspace, capsys) -> None:
+    assert main(["doctor"]) == 0
+    out = capsys.readouterr().out
+    for word in ("torch", "encoders", "cpu", "threads", "encodings", str(workspace.folder / "cache")):
+        assert word in out
+
+
+def test_doctor_with_missing_extras_and_caches(monkeypatch, tmp_path, capsys) -> None:
+    from mmgraph.cli import doctor
+
+    monkeypatch.setenv("MMGRAPH_CACHE", str(tmp_path / "none"))
+    monkeypatch.setitem(doctor.EXTRAS, "ogb", ("no_such_module",))
+    assert main(["doctor"]) == 0
+    out = capsys.readouterr().out
+    assert "absent: no_such_module" in out
+    assert 'pip install "mmgraph[ogb]"' in out
+    assert not (tmp_path / "none").exists()
