@@ -61,8 +61,8 @@ class NodeClassificationTask(Task):
     def protocol(self) -> str:
         """One line for the report."""
         return (
-            "linear probe on standardised frozen vectors; full-batch Adam, learning rate, weight decay and epoch "
-            f"chosen on valid; {'multi-label, AUC over labels with both classes' if self.multi_label else 'one label'}"
+            "linear probe on standardised frozen vectors; logistic regression by L-BFGS, weight decay chosen on "
+            f"valid; {'multi-label, AUC over labels with both classes' if self.multi_label else 'one label'}"
         )
 
     def tables(self) -> dict[str, pa.Table]:
