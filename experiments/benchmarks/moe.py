@@ -7,8 +7,8 @@ uses the mixture's own weights and must give the same result.
     python experiments/benchmarks/moe.py [--num-nodes 16384] [--dim 256] [--threads 1] [--repeats 9] [--out moe.json]
 
 The mixture runs several times as many operations as the dense MLP, each on fewer rows. Threads meet after every one of
-them, so on a machine whose cores are busy with something else its ratio rises far above what an idle machine shows;
-`--threads 1`, or the ratio of the shortest times, is then the honest figure.
+them, so on a machine whose cores are busy with something else its ratio rises far above what an idle machine shows.
+The ratio of medians is the one that counts; measure on an idle machine.
 """
 
 from __future__ import annotations
