@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from mmgraph.data.features import FeatureSpec
 from mmgraph.errors import InputError, first_few
@@ -50,7 +50,8 @@ def save_encoder(
     with atomic_folder(folder, overwrite=overwrite) as temporary:
         # Weights that share memory with others, or that are views, are refused by safetensors.
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}
-        save_file(weights, temporary / "model.safetensors")
+        # As bytes, so that a full disk is an OSError like everywhere else.
+        (temporary / "model.safetensors").write_bytes(save(weights))
         config = {
             "format": FORMAT,
             "version": VERSION,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,8 +38,11 @@ class Checkpoint:
 
     def save(self, path: Path) -> None:
         """Write atomically: a kill leaves the previous checkpoint in place."""
+        # Through memory, because torch's own writer turns a full disk into a RuntimeError.
+        buffer = io.BytesIO()
+        torch.save(vars(self), buffer)
         with atomic_path(path) as temporary:
-            torch.save(vars(self), temporary)
+            temporary.write_bytes(buffer.getbuffer())
 
     @classmethod
     def load(cls, path: Path, *, digest: str) -> Checkpoint:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,9 @@ class RunFolder:
         """
         digests = {graph.name: graph_digest(graph) for graph in graphs}
         text = dump_yaml(config)
-        digest = content_digest(text, *(f"{name}={value}" for name, value in digests.items()))
+        digest = content_digest(
+            dump_yaml(_results_only(config)), *(f"{name}={value}" for name, value in digests.items())
+        )
         if (self.path / "env.json").exists():
             self._check_same(config, digests)
             return digest
@@ -76,7 +78,7 @@ class RunFolder:
         return digest
 
     def _check_same(self, config: PretrainConfig, digests: dict[str, str]) -> None:
-        before, now = _flatten(asdict(self.config())), _flatten(asdict(config))
+        before, now = (_flatten(asdict(_results_only(c))) for c in (self.config(), config))
         differ = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
         if differ:
             key = differ[0]
@@ -148,6 +150,12 @@ def _commit() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return found.stdout.strip()
+
+
+def _results_only(config: PretrainConfig) -> PretrainConfig:
+    """The configuration without what changes no result, so that a run can go on with another interval or device."""
+    plain = PretrainConfig()
+    return replace(config, device=plain.device, save_every=plain.save_every, log_every=plain.log_every)
 
 
 def _flatten(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:

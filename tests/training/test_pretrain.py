@@ -168,6 +168,12 @@ def test_a_finished_run_is_returned_as_it_is(graphs: list[Path], tmp_path: Path)
     assert all(torch.equal(a, b) for a, b in zip(first.encoder.parameters(), again.encoder.parameters(), strict=True))
 
 
+def test_intervals_of_saving_and_logging_may_change(graphs: list[Path], tmp_path: Path) -> None:
+    first = pretrain(graphs, CONFIG, out=tmp_path / "run")
+    again = pretrain(graphs, replace(CONFIG, save_every=3, log_every=5), out=tmp_path / "run")
+    assert all(torch.equal(a, b) for a, b in zip(first.encoder.parameters(), again.encoder.parameters(), strict=True))
+
+
 def test_other_settings_or_graphs_are_refused(graphs: list[Path], tmp_path: Path) -> None:
     pretrain(graphs, CONFIG, out=tmp_path / "run")
     with pytest.raises(InputError, match=r"optim.lr is 0.001 there and 0.002 here"):

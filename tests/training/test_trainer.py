@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 from pathlib import Path
@@ -96,6 +97,23 @@ def test_checkpoints_of_another_run_and_damaged_ones_are_refused(tmp_path: Path)
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(InputError, match="the checkpoint is damaged"):
         trainer.restore()
+
+
+def test_a_full_disk_keeps_the_last_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer, module = make_trainer(tmp_path)
+    write_bytes = Path.write_bytes
+
+    def full(path: Path, data: bytes) -> int:
+        if trainer.step < 4:
+            return write_bytes(path, data)
+        write_bytes(path, data[:100])
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left"):
+        trainer.fit(regression(module))
+    assert Checkpoint.load(tmp_path / "last.pt", digest="d").step == 2
+    assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".tmp")] == []
 
 
 def test_the_log_drops_steps_that_are_run_again_and_a_cut_line(tmp_path: Path) -> None:
