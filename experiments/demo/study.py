@@ -1,8 +1,8 @@
 """Five seeds of the demo's models against every control, on both graphs.
 
 For each seed: our preset on both graphs at once and on each alone, UniGraph2's on both at once, a randomly initialised
-network of either kind. The splits are those of dataset seed 0; raw and smoothed features, popularity, item-knn and the
-supervised network do not depend on the pre-training seed.
+network of either kind. The splits are those of dataset seed 0; raw and smoothed features, popularity and item-knn do
+not depend on the seed, the supervised network does.
 
     python experiments/demo/study.py --data runs/demo/data --out runs/study           # train and evaluate, resumable
     python experiments/demo/study.py --data runs/demo/data --out runs/study --table   # write results.json, print tables
@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 
 from mmgraph.report.demo import demo_pretrain_config
-from mmgraph.training.evaluate import CONTROLS, RANDOM_INIT, TRAINED, evaluate_run
+from mmgraph.training.evaluate import CONTROLS, RANDOM_INIT, SUPERVISED, TRAINED, evaluate_run
 from mmgraph.training.presets import unigraph2
 from mmgraph.training.pretrain import pretrain
 
@@ -51,7 +51,9 @@ def run_seed(data: Path, out: Path, seed: int, steps: int) -> None:
         folder = out / f"seed{seed}" / name.replace(" ", "-").replace(",", "").replace("(", "").replace(")", "")
         pretrain([data / graph for graph in graphs], config, out=folder)
         for graph in graphs:
-            controls = CONTROLS if name == "mmgraph, joint" else (RANDOM_INIT,) if "unigraph2" in name else ()
+            controls = (
+                (*CONTROLS, SUPERVISED) if name == "mmgraph, joint" else (RANDOM_INIT,) if "unigraph2" in name else ()
+            )
             for record in evaluate_run(folder, data / graph, seed=seed, controls=controls):
                 label = {TRAINED: name.split(" (")[0], RANDOM_INIT: f"{name.split(',')[0]}, random init"}
                 records.append(record.to_dict() | {"model": label.get(record.model, record.model), "seed": seed})

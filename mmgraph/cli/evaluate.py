@@ -23,6 +23,9 @@ def build_parser() -> ArgumentParser:
     parser.add_argument("--graph", type=Path, required=True, help="Dataset folder with encoded/ and tasks/.")
     parser.add_argument("--task", type=str, nargs="+", default=["all"], help='Names of tasks, or "all".')
     parser.add_argument("--seed", type=int, default=0, help="Seed of the probes and of the random-init control.")
+    parser.add_argument(
+        "--supervised", action="store_true", help="Also train a GraphSAGE and a perceptron on the labels, to compare."
+    )
     parser.add_argument("--device", type=str, default="cpu", help="Where the model runs.")
     parser.add_argument("--out", type=Path | None, help="JSON file, by default RUN/evaluation/GRAPH.json.")
     return parser
@@ -30,7 +33,7 @@ def build_parser() -> ArgumentParser:
 
 def run(args: Namespace) -> None:
     """Evaluate and print one table per task."""
-    from mmgraph.training.evaluate import evaluate_run, evaluation_file, tables_by_task
+    from mmgraph.training.evaluate import CONTROLS, SUPERVISED, evaluate_run, evaluation_file, tables_by_task
 
     records = evaluate_run(
         args.run,
@@ -39,6 +42,7 @@ def run(args: Namespace) -> None:
         seed=args.seed,
         out=args.out,
         device=args.device,
+        controls=(*CONTROLS, SUPERVISED) if args.supervised else CONTROLS,
     )
     for title, columns, rows in tables_by_task(records):
         write_table(columns, rows, title=title)

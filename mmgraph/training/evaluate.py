@@ -29,6 +29,8 @@ from mmgraph.training.run import RunFolder
 
 TRAINED, RANDOM_INIT, RAW, SMOOTHED = "trained", "random init", "raw features", "smoothed features"
 CONTROLS = (RANDOM_INIT, RAW, SMOOTHED)
+SUPERVISED = "supervised"
+"""Not in `CONTROLS`, because it trains networks of its own."""
 
 
 def evaluate_run(
@@ -54,14 +56,15 @@ def evaluate_run(
         out: Where to write; `<run>/evaluation/<graph>.json` by default.
         device: Where the model runs.
         controls: Which of `random init`, `raw features`, `smoothed features` to add; with any of them come those
-            that belong to a kind of task (`popularity`, `item-knn`).
+            that belong to a kind of task (`popularity`, `item-knn`). `supervised` adds a GraphSAGE and a perceptron
+            trained on the labels of each classification task.
 
     Raises:
         InputError: If the run is not finished, or graph, tasks or controls are unknown.
     """
     for control in controls:
-        if control not in CONTROLS:
-            raise unknown_choice("control", control, CONTROLS)
+        if control not in (*CONTROLS, SUPERVISED):
+            raise unknown_choice("control", control, (*CONTROLS, SUPERVISED))
     encoder = load_run_encoder(run_folder, device=device)
     graph = load_graph(graph_folder)
     chosen = choose_tasks(graph_folder, tasks)
@@ -87,7 +90,12 @@ def evaluate_run(
         tables[SMOOTHED] = smoothed_features(graph)
     networks = {TRAINED: encoder, RANDOM_INIT: untrained}
     records = evaluate_tables(
-        tables, graph, chosen, query_encoders=_query_functions(networks, tables, graph, chosen, device), seed=seed
+        tables,
+        graph,
+        chosen,
+        query_encoders=_query_functions(networks, tables, graph, chosen, device),
+        seed=seed,
+        supervised=SUPERVISED in controls,
     )
     if not controls:
         records = [record for record in records if record.model == TRAINED]

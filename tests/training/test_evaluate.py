@@ -70,6 +70,14 @@ def test_written_once_and_read_back(places: tuple[Path, Path], monkeypatch: pyte
         evaluate_run(run, graph, seed=4)
 
 
+def test_supervised_controls_on_request(places: tuple[Path, Path], tmp_path: Path) -> None:
+    run, graph = places
+    records = evaluate_run(
+        run, graph, controls=("raw features", "supervised"), tasks=["community"], out=tmp_path / "r.json"
+    )
+    assert [record.model for record in records] == ["trained", "raw features", "supervised sage", "supervised mlp"]
+
+
 def test_without_controls_only_the_model(places: tuple[Path, Path], tmp_path: Path) -> None:
     run, graph = places
     records = evaluate_run(run, graph, controls=(), tasks=["recommend"], out=tmp_path / "r.json")
