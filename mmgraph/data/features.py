@@ -36,8 +36,10 @@ class FeatureSpec:
     @property
     def key(self) -> str:
         """Name that is valid as a key of `torch.nn.ModuleDict` (no dots)."""
-        encoder = re.sub(r"[^0-9A-Za-z-]", lambda m: f"_{ord(m.group()):x}_", self.encoder)
-        return f"{self.modality}__{encoder}__{self.dim}"
+        parts = (
+            re.sub(r"[^0-9A-Za-z-]", lambda m: f"_{ord(m.group()):x}_", part) for part in (self.modality, self.encoder)
+        )
+        return "__".join((*parts, str(self.dim)))
 
 
 @dataclass(frozen=True, eq=False)

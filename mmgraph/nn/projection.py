@@ -39,7 +39,7 @@ class ModalityFusion(nn.Module):
         self.specs = tuple(specs)
         self.modalities = tuple(sorted({spec.modality for spec in specs}))
         self.projections = nn.ModuleDict(
-            {_module_key(spec): nn.Sequential(nn.Linear(spec.dim, dim), nn.LayerNorm(dim)) for spec in specs}
+            {spec.key: nn.Sequential(nn.Linear(spec.dim, dim), nn.LayerNorm(dim)) for spec in specs}
         )
         # Row 0 is the token of a graph without any modality, then one row per modality name.
         self.tokens = nn.Parameter(torch.empty(1 + len(self.modalities), dim))
@@ -65,7 +65,7 @@ class ModalityFusion(nn.Module):
             InputError: Names the unknown feature space and lists the known ones.
         """
         for item in features.values():
-            if _module_key(item.spec) not in self.projections:
+            if item.spec.key not in self.projections:
                 known = first_few([spec.key for spec in self.specs], 10) if self.specs else "(none)"
                 raise InputError(f"the encoder has no projection for features {item.spec.key!r}; it knows: {known}")
 
@@ -101,7 +101,7 @@ class ModalityFusion(nn.Module):
         for name in sorted(features):
             item = replace(features[name], present=visible[name])
             rows = torch.nonzero(item.present).flatten()
-            projected = self.projections[_module_key(item.spec)](item.centred().to(dtype) * math.sqrt(item.spec.dim))
+            projected = self.projections[item.spec.key](item.centred().to(dtype) * math.sqrt(item.spec.dim))
             if total is None:
                 total = projected.new_zeros(num_nodes, self.dim)
             total = total.index_add(0, rows, projected.to(total.dtype))
@@ -140,8 +140,3 @@ def _count_nodes(features: Mapping[str, ModalityFeatures], num_nodes: int | None
     if len(set(counts.values())) > 1:
         raise InputError(f"features must agree on the number of nodes, got {counts}")
     return next(iter(counts.values()))
-
-
-def _module_key(spec: FeatureSpec) -> str:
-    # `nn.ModuleDict` refuses dots, which a modality's name may contain.
-    return spec.key.replace(".", "_2e_")
