@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from mmgraph.errors import unknown_choice
-from mmgraph.files import atomic_folder
+from mmgraph.files import atomic_folder, cache_folder
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,4 @@ def build_dataset(
 
 def dataset_cache(cache: Path | str | None = None) -> Path:
     """Folder for downloads and rendered images: the argument, `$MMGRAPH_CACHE/datasets`, or one in the home folder."""
-    if cache is not None:
-        return Path(cache)
-    root = os.environ.get("MMGRAPH_CACHE")
-    return (Path(root) if root else Path.home() / ".cache" / "mmgraph") / "datasets"
+    return cache_folder("datasets") if cache is None else Path(cache)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -19,7 +18,7 @@ from torch import Tensor
 
 from mmgraph.encoders.base import ModalityEncoder
 from mmgraph.errors import InputError
-from mmgraph.files import atomic_path, write_json
+from mmgraph.files import atomic_path, cache_folder, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -28,8 +27,7 @@ KEY_BYTES = 32
 
 def default_cache_folder() -> Path:
     """`encodings` under the folder in the environment variable `MMGRAPH_CACHE`, or under `~/.cache/mmgraph`."""
-    root = os.environ.get("MMGRAPH_CACHE")
-    return (Path(root) if root else Path.home() / ".cache" / "mmgraph") / "encodings"
+    return cache_folder("encodings")
 
 
 def content_key(content: bytes) -> bytes:
