@@ -19,6 +19,7 @@ LAYERS: list[set[str]] = [
     {"files", "seeding", "progress"},
     {"config", "metrics"},
     {"data"},
+    {"splits"},
     {"formats"},
     {"encoders"},
     {"nn"},

@@ -207,6 +207,23 @@ def check_relations(
                 raise InputError(
                     f"{where}, relation {name!r}, edge {edge}: {side} must be a {expected!r} node, got {found!r}"
                 )
+    for name, relation in relations.items():
+        _check_reverse(f"{where}, relation {name!r}", name, relation, relations)
+
+
+def _check_reverse(where: str, name: str, relation: Relation, relations: Mapping[str, Relation]) -> None:
+    if relation.reverse is None:
+        return
+    other = relations.get(relation.reverse)
+    if other is None:
+        raise InputError(f"{where}: {unknown_choice('reverse relation', relation.reverse, relations)}")
+    if (other.source_type, other.target_type) != (relation.target_type, relation.source_type):
+        raise InputError(
+            f"{where}: its reverse {relation.reverse!r} must lead from {relation.target_type!r} to "
+            f"{relation.source_type!r}, got {other.source_type!r} to {other.target_type!r}"
+        )
+    if other.reverse != name or relation.reverse == name:
+        raise InputError(f"{where}: its reverse {relation.reverse!r} must name it in turn, got {other.reverse!r}")
 
 
 def encode_node_types(names: Sequence[str]) -> tuple[tuple[str, ...], Tensor]:

@@ -21,6 +21,8 @@ class Relation:
         target_type: Node type of all targets.
         symmetric: The relation reads the same both ways ("looks like"); each pair is stored once.
         attributes: Named tensors `[num_edges]` or `[num_edges, width]`, for example a rating or a time.
+        reverse: Name of another relation of the graph that states the same facts the other way round ("directed" and
+            "directed by"). Splits move both together, and the audit looks for held-out edges in both.
     """
 
     edge_index: Tensor
@@ -28,12 +30,15 @@ class Relation:
     target_type: str
     symmetric: bool = False
     attributes: Mapping[str, Tensor] = field(default_factory=dict)
+    reverse: str | None = None
 
     def __post_init__(self) -> None:
         if self.edge_index.dim() != 2 or self.edge_index.size(0) != 2:
             raise InputError(f"edge_index must have shape [2, num_edges], got {list(self.edge_index.shape)}")
         if self.edge_index.dtype != torch.int64:
             raise InputError(f"edge_index must be int64, got {self.edge_index.dtype}")
+        if self.symmetric and self.reverse is not None:
+            raise InputError(f"a symmetric relation is its own reverse, got reverse {self.reverse!r}")
         for name, values in self.attributes.items():
             if values.dim() not in (1, 2) or values.size(0) != self.num_edges:
                 raise InputError(

@@ -105,6 +105,7 @@ def load_graph(folder: Path | str, *, mmap: bool = True, verify: bool = True) ->
                 source_type=entry["source_type"],
                 target_type=entry["target_type"],
                 symmetric=entry["symmetric"],
+                reverse=entry.get("reverse"),
                 attributes={key: array(value) for key, value in entry["attributes"].items()},
             )
             for name, entry in manifest["relations"].items()
@@ -153,7 +154,15 @@ def graph_digest(graph: MultimodalGraph) -> str:
         "ids": content_digest(*(str(i) for i in ids)) if ids.dtype == object else content_digest(ids.tobytes()),
         "node_types": list(graph.node_types),
         "relations": [
-            [name, r.source_type, r.target_type, r.symmetric, r.num_edges, list(r.attributes)]
+            [
+                name,
+                r.source_type,
+                r.target_type,
+                r.symmetric,
+                r.num_edges,
+                list(r.attributes),
+                *([r.reverse] if r.reverse else []),
+            ]
             for name, r in graph.relations.items()
         ],
         "features": [[name, f.spec.encoder, f.spec.dim] for name, f in graph.features.items()],
@@ -194,6 +203,7 @@ def _write_relation(folder: Path, stem: str, relation: Relation) -> dict[str, An
         "source_type": relation.source_type,
         "target_type": relation.target_type,
         "symmetric": relation.symmetric,
+        "reverse": relation.reverse,
         "edge_index": write_array(folder, stem, relation.edge_index),
         "attributes": {
             key: write_array(folder, f"{stem}_{number}_{_slug(key)}", values)

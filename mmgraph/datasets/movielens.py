@@ -18,10 +18,10 @@ from mmgraph.data.raw import RawGraph
 from mmgraph.data.relation import Relation
 from mmgraph.datasets.base import BuildOptions
 from mmgraph.datasets.pip_files import Wheel, fetch_wheel, read_member
-from mmgraph.datasets.splits import NODE_SHARES, check_held_out, grouped_split
 from mmgraph.errors import InputError, first_few
 from mmgraph.formats.tables import write_tables
 from mmgraph.seeding import generator
+from mmgraph.splits.groups import NODE_SHARES, check_held_out, grouped_split
 from mmgraph.tasks.base import Task, save_tasks
 from mmgraph.tasks.node_classification import NodeClassificationTask
 from mmgraph.tasks.recommendation import RecommendationTask

@@ -180,5 +180,5 @@ def _relations(
                 for k, v in relation.attributes.items()
             }
         )
-        built[name] = model if relation is None else replace(relation, attributes=attributes)
+        built[name] = model if relation is None else replace(relation, attributes=attributes, reverse=model.reverse)
     return built

@@ -48,6 +48,7 @@ def to_pyg(graph: MultimodalGraph) -> Any:
                 "source_type": relation.source_type,
                 "target_type": relation.target_type,
                 "symmetric": relation.symmetric,
+                "reverse": relation.reverse,
                 "attributes": dict(relation.attributes),
             }
             for name, relation in graph.relations.items()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,8 @@ from mmgraph.formats.tables_writing import MODALITIES, write_tables
 
 logger = logging.getLogger(__name__)
 
+_SETTINGS: dict[str, type] = {"symmetric": list, "reverse": dict, "empty_relations": dict, "modalities": dict}
+
 __all__ = ["read_tables", "write_tables"]
 
 
@@ -36,8 +40,9 @@ def read_tables(folder: Path | str, *, name: str | None = None, on_unknown: str 
       empty or blank means absent. Other columns are carried along.
     - `edges.parquet` or `edges.csv` with the columns `source`, `target`, optionally `relation` ("edge" if absent).
       Other numeric columns become attributes of the relations that have values in them.
-    - optionally `graph.json`: `name`, and `symmetric`, a list of relations that read the same both ways. A pair that
-      such a relation names twice, or in both directions, is kept once.
+    - optionally `graph.json`: `name`; `symmetric`, a list of relations that read the same both ways (a pair that such
+      a relation names twice, or in both directions, is kept once); and `reverse`, which names for a relation the one
+      that states the same facts the other way round.
 
     Ids are strings or integers. In CSV they are integers only if every id of nodes and edges is an integer without
     leading zeros. Nodes are sorted by id, relations by name and edges by their ends, so that the order of rows in the
@@ -82,6 +87,8 @@ def read_tables(folder: Path | str, *, name: str | None = None, on_unknown: str 
     missing = sorted(set(settings["symmetric"]) - set(relations))
     if missing:
         raise InputError(f"{folder / 'graph.json'}, symmetric: {unknown_choice('relation', missing[0], relations)}")
+
+    relations = _with_reverses(relations, settings["reverse"], where=f"{folder / 'graph.json'}, reverse")
 
     modalities = MODALITIES | settings["modalities"]
     content = {
@@ -131,6 +138,17 @@ def _find_ends(
     return ends[:, known], TableFile(edges.path, edges.table.filter(pa.array(known)), edges.typed)
 
 
+def _with_reverses(relations: Mapping[str, Relation], reverse: Mapping[str, str], *, where: str) -> dict[str, Relation]:
+    """Relations that name their reverse; it is enough to declare a pair once."""
+    found = dict(relations)
+    for one, other in reverse.items():
+        for name, value in ((one, other), (other, one)):
+            if name not in found:
+                raise InputError(f"{where}: {unknown_choice('relation', name, found)}")
+            found[name] = replace(found[name], reverse=value)
+    return found
+
+
 def _content(nodes: TableFile, modality: str, folder: Path | None) -> list[Any]:
     """Items of a modality: texts, or paths if a folder is given; `None` where blank."""
     column = nodes.strings(modality)
@@ -144,8 +162,8 @@ def _read_settings(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: expected an object, got {type(settings).__name__}")
     if settings.get("format"):
         raise InputError(f"{path.parent}: holds an encoded graph, expected tables; open it with load_graph")
-    found: dict[str, Any] = {"name": None, "symmetric": [], "empty_relations": {}, "modalities": {}} | settings
-    for key, kind in {"name": str, "symmetric": list, "empty_relations": dict, "modalities": dict}.items():
+    found: dict[str, Any] = {"name": None} | {key: kind() for key, kind in _SETTINGS.items()} | settings
+    for key, kind in ({"name": str} | _SETTINGS).items():
         if not isinstance(found[key], kind) and not (key == "name" and found[key] is None):
             raise InputError(f"{path}, {key}: expected {kind.__name__}, got {type(found[key]).__name__}")
     for modality, kind in found["modalities"].items():

@@ -75,8 +75,10 @@ def _settings(raw: RawGraph, kinds: dict[str, str]) -> dict[str, Any]:
         for name, relation in raw.relations.items()
         if relation.num_edges == 0
     }
+    reverse = {name: relation.reverse for name, relation in raw.relations.items() if relation.reverse is not None}
     other = {modality: kind for modality, kind in kinds.items() if MODALITIES.get(modality) != kind}
-    return settings | ({"empty_relations": empty} if empty else {}) | ({"modalities": other} if other else {})
+    optional: dict[str, Any] = {"reverse": reverse, "empty_relations": empty, "modalities": other}
+    return settings | {key: value for key, value in optional.items() if value}
 
 
 def _kind(modality: str, items: Sequence[Any]) -> str:

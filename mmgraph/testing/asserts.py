@@ -34,7 +34,7 @@ def assert_same_graph(actual: Graph, expected: Graph, *, by_id: bool = False) ->
     assert set(actual.relations) == set(expected.relations)
     for name, relation in expected.relations.items():
         other = actual.relations[name]
-        for field in ("source_type", "target_type", "symmetric", "num_edges"):
+        for field in ("source_type", "target_type", "symmetric", "reverse", "num_edges"):
             assert getattr(other, field) == getattr(relation, field), f"relation {name}: {field} differs"
         assert {k: v.dtype for k, v in other.attributes.items()} == {k: v.dtype for k, v in relation.attributes.items()}
         assert _edges(actual, other, by_id) == _edges(expected, relation, by_id), f"edges of {name} differ"

@@ -173,3 +173,37 @@ def test_self_loops_are_kept() -> None:
     loop = Relation(torch.tensor([[0], [0]]), "item", "item")
     graph = MultimodalGraph("g", NodeIds(["a"]), ("item",), torch.tensor([0]), {"r": loop})
     assert graph.subgraph(torch.tensor([0])).num_edges == 1
+
+
+@pytest.mark.parametrize(
+    ("reverse", "types", "message"),
+    [
+        ("has_part", ("item", "user"), None),
+        (
+            "has_prat",
+            ("item", "user"),
+            r"relation 'part_of': unknown reverse relation 'has_prat'; choose from: has_part",
+        ),
+        ("part_of", ("item", "user"), "its reverse 'part_of' must lead from 'item' to 'user'"),
+        ("has_part", ("user", "item"), "its reverse 'has_part' must lead from 'item' to 'user', got 'user' to 'item'"),
+    ],
+)
+def test_reverse_relations_name_each_other(reverse: str, types: tuple[str, str], message: str | None) -> None:
+    node_types, node_type = encode_node_types(["item", "user"])
+    none = torch.empty(2, 0, dtype=torch.int64)
+    relations = {
+        "part_of": Relation(none, "user", "item", reverse=reverse),
+        "has_part": Relation(none, *types, reverse="part_of"),
+    }
+
+    def make() -> MultimodalGraph:
+        return MultimodalGraph("g", NodeIds(["a", "b"]), node_types, node_type, relations)
+
+    if message is None:
+        assert make().relations["part_of"].reverse == "has_part"
+        relations["has_part"] = Relation(none, *types)
+        with pytest.raises(InputError, match="its reverse 'has_part' must name it in turn, got None"):
+            make()
+    else:
+        with pytest.raises(InputError, match=message):
+            make()

@@ -36,3 +36,8 @@ def test_take_keeps_attributes_with_their_edges(index: Tensor) -> None:
     assert part.symmetric
     assert part.attributes["w"].tolist() == part.edge_index[0].tolist()
     assert part.attributes["v"].tolist() == part.edge_index.T.tolist()
+
+
+def test_a_symmetric_relation_names_no_reverse() -> None:
+    with pytest.raises(InputError, match="a symmetric relation is its own reverse, got reverse 'b'"):
+        Relation(torch.zeros(2, 0, dtype=torch.int64), "a", "a", symmetric=True, reverse="b")

@@ -274,3 +274,18 @@ def test_digest_counts_what_a_model_sees_and_nothing_else() -> None:
     assert {graph_digest(g) for g in same} == {digest}
     digests = [graph_digest(g) for g in other]
     assert len({digest, *digests}) == len(other) + 1
+
+
+def test_reverse_relations_are_kept_and_count_in_the_digest(tmp_path: Path) -> None:
+    graph = make_graph(8, 10)
+    likes = graph.relations["likes"]
+    back = Relation(likes.edge_index.flip(0), "item", "user")
+    plain = dataclasses.replace(graph, relations={**graph.relations, "liked_by": back})
+    declared = {
+        **graph.relations,
+        "likes": dataclasses.replace(likes, reverse="liked_by"),
+        "liked_by": dataclasses.replace(back, reverse="likes"),
+    }
+    graph = dataclasses.replace(graph, relations=declared)
+    assert_same_graph(load_graph(save_graph(graph, tmp_path / "g")), graph)
+    assert graph_digest(graph) != graph_digest(plain)

@@ -458,3 +458,15 @@ def test_order_of_shuffled_parallel_edges_is_fixed_by_their_attributes(tmp_path:
         write_csv(tmp_path / "edges.csv", "source,target,time,w", *rows)
         seen.add(tuple(read_tables(tmp_path).relations["edge"].attributes["time"].tolist()))
     assert len(seen) == 1
+
+
+def test_reverse_relations_are_kept_and_one_declaration_is_enough(tmp_path: Path) -> None:
+    write_csv(tmp_path / "nodes.csv", "id", "a", "b")
+    write_csv(tmp_path / "edges.csv", "source,target,relation", "a,b,part_of", "b,a,has_part")
+    (tmp_path / "graph.json").write_text('{"reverse": {"has_part": "part_of"}}')
+    raw = read_tables(tmp_path, name="toy")
+    assert (raw.relations["part_of"].reverse, raw.relations["has_part"].reverse) == ("has_part", "part_of")
+    assert_same_graph(read_tables(write_tables(raw, tmp_path / "again")), raw)
+    (tmp_path / "graph.json").write_text('{"reverse": {"has_part": "prat_of"}}')
+    with pytest.raises(InputError, match=r"graph\.json, reverse: unknown relation 'prat_of'; choose from: part_of"):
+        read_tables(tmp_path)

@@ -24,9 +24,9 @@ from mmgraph.datasets.openmoji.tasks import (
     name_queries,
     split_edges,
 )
-from mmgraph.datasets.splits import check_held_out
 from mmgraph.files import file_digest
 from mmgraph.formats.tables import write_tables
+from mmgraph.splits.groups import check_held_out
 from mmgraph.tasks.base import Task, save_tasks
 from mmgraph.tasks.link_prediction import LinkPredictionTask
 from mmgraph.tasks.node_classification import NodeClassificationTask

@@ -11,8 +11,8 @@ import torch
 
 from mmgraph.datasets.openmoji.sequences import Edges, without_tones
 from mmgraph.datasets.openmoji.source import Emoji, words
-from mmgraph.datasets.splits import EDGE_SHARES, NODE_SHARES, QUERY_SHARES, grouped_split
 from mmgraph.seeding import generator
+from mmgraph.splits.groups import EDGE_SHARES, NODE_SHARES, QUERY_SHARES, grouped_split
 
 HELD_OUT_RELATIONS = ("component_of", "gender_form_of", "gender_pair")
 NUM_IMAGE_QUERIES, NUM_FOREIGN_NAMES = 240, 100

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmgraph.datasets.splits import NODE_SHARES, check_held_out, grouped_split
 from mmgraph.errors import InputError
 from mmgraph.seeding import generator
+from mmgraph.splits.groups import NODE_SHARES, check_held_out, grouped_split
 
 GROUPS = st.lists(st.sampled_from([f"g{i}" for i in range(30)]), max_size=120)
 

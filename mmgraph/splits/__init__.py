@@ -1,0 +1,1 @@
+"""Splits of nodes, edges and interactions, which move together what belongs together."""
