@@ -24,6 +24,9 @@ def build_parser() -> ArgumentParser:
         "--no-holdout", action="store_true", help="Keep all edges; write no tasks that need held-out ones."
     )
     parser.add_argument("--cache", type=Path | None, help="Folder for downloads and rendered images.")
+    parser.add_argument(
+        "--local", type=Path, nargs="+", default=[], help="Files or a folder to read instead of fetching, see the card."
+    )
     return parser
 
 
@@ -31,7 +34,9 @@ def run(args: Namespace) -> None:
     """Build the dataset and print its folder."""
     from mmgraph.datasets import build_dataset
 
-    folder = build_dataset(args.name, args.out, seed=args.seed, holdout=not args.no_holdout, cache=args.cache)
+    folder = build_dataset(
+        args.name, args.out, seed=args.seed, holdout=not args.no_holdout, cache=args.cache, local=args.local
+    )
     write_line(str(folder))
 
 

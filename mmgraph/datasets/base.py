@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,15 +16,19 @@ class BuildOptions:
     """What every builder is told.
 
     Attributes:
+        name: Name of the dataset; one builder may make several.
         seed: Seed of all splits.
         holdout: Leave validation and test edges, ratings and pictures out of the graph and write the tasks that
             ask for them; otherwise keep everything and write only tasks that need nothing held out.
         cache: Folder for downloads and rendered images.
+        local: Files or a folder to read instead of fetching; what they must be is up to the builder.
     """
 
+    name: str
     seed: int
     holdout: bool
     cache: Path
+    local: tuple[Path, ...] = ()
 
 
 Builder = Callable[[Path, BuildOptions], None]
@@ -48,7 +52,13 @@ def available_datasets() -> dict[str, str]:
 
 
 def build_dataset(
-    name: str, out: Path | str, *, seed: int = 0, holdout: bool = True, cache: Path | str | None = None
+    name: str,
+    out: Path | str,
+    *,
+    seed: int = 0,
+    holdout: bool = True,
+    cache: Path | str | None = None,
+    local: Sequence[Path | str] = (),
 ) -> Path:
     """Build a dataset folder: tables, images and tasks. The same arguments give the same bytes.
 
@@ -59,6 +69,7 @@ def build_dataset(
         holdout: Leave held-out edges out of the graph and write the tasks about them.
         cache: Folder for downloads and rendered images; by default `$MMGRAPH_CACHE/datasets` or
             `~/.cache/mmgraph/datasets`.
+        local: Files or a folder to read instead of fetching.
 
     Returns:
         `out`.
@@ -72,7 +83,8 @@ def build_dataset(
     out = Path(out)
     build: Builder = importlib.import_module(_BUILDERS[name][0]).build
     with atomic_folder(out) as temporary:
-        build(temporary, BuildOptions(seed=seed, holdout=holdout, cache=dataset_cache(cache)))
+        options = BuildOptions(name, seed, holdout, dataset_cache(cache), tuple(map(Path, local)))
+        build(temporary, options)
     return out
 
 

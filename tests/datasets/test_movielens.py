@@ -137,7 +137,7 @@ def test_copies_of_a_movie_share_a_split_and_movies_without_genre_are_left_out()
 
 def build(folder: Path, *, holdout: bool = True, seed: int = 0) -> Path:
     folder.mkdir()
-    options = BuildOptions(seed=seed, holdout=holdout, cache=folder / "unused")
+    options = BuildOptions(name="movielens-100k", seed=seed, holdout=holdout, cache=folder / "unused")
     build_movielens(folder, parse_ratings(random_ratings()), parse_movies(many_movies()), options)
     return folder
 

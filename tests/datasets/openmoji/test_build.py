@@ -38,7 +38,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def build(folder: Path, cache: Path, ids: list[str], *, seed: int = 0, holdout: bool = True) -> Path:
     folder.mkdir()
-    build_openmoji(folder, BuildOptions(seed=seed, holdout=holdout, cache=cache), only=ids)
+    build_openmoji(folder, BuildOptions(name="openmoji", seed=seed, holdout=holdout, cache=cache), only=ids)
     return folder
 
 
