@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -47,17 +48,24 @@ def write_array(folder: Path, stem: str, tensor: Tensor, *, present: Tensor | No
         An entry for a manifest: `file`, `dtype`, `shape`.
     """
     tensor = tensor.contiguous()
-    sample = _as_numpy(tensor[:0])
-    header = {
-        "descr": np.lib.format.dtype_to_descr(sample.dtype),
-        "fortran_order": False,
-        "shape": tuple(tensor.shape),
-    }
     with open(folder / f"{stem}.npy", "wb") as file:
-        np.lib.format.write_array_header_1_0(file, header)
+        file.write(array_header(_as_numpy(tensor[:0]).dtype, tensor.shape))
         for part in array_parts(tensor, present):
             file.write(part)
-    return {"file": f"{stem}.npy", "dtype": str(tensor.dtype).removeprefix("torch."), "shape": list(tensor.shape)}
+    return array_entry(stem, tensor.dtype, tensor.shape)
+
+
+def array_header(dtype: np.dtype[Any], shape: Sequence[int]) -> bytes:
+    """First bytes of a `.npy` file."""
+    out = BytesIO()
+    descr = np.lib.format.dtype_to_descr(dtype)
+    np.lib.format.write_array_header_1_0(out, {"descr": descr, "fortran_order": False, "shape": tuple(shape)})
+    return out.getvalue()
+
+
+def array_entry(stem: str, dtype: torch.dtype, shape: Sequence[int]) -> dict[str, Any]:
+    """What a manifest says about an array: `file`, `dtype`, `shape`."""
+    return {"file": f"{stem}.npy", "dtype": str(dtype).removeprefix("torch."), "shape": list(shape)}
 
 
 def read_array(path: Path, entry: Mapping[str, Any], *, mmap: bool) -> Tensor:

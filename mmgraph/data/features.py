@@ -10,6 +10,9 @@ from torch import Tensor
 
 from mmgraph.errors import InputError
 
+CHECKED_AT_ONCE = 2**22
+"""Entries that `ModalityFeatures.check_finite` looks at in one go."""
+
 
 @dataclass(frozen=True)
 class FeatureSpec:
@@ -90,11 +93,14 @@ class ModalityFeatures:
         Raises:
             InputError: Names the first bad row.
         """
-        good = torch.isfinite(self.values).all(dim=1) | ~self.present
-        if not bool(good.all()):
-            row = int(torch.nonzero(~good)[0])
+        bad, step = [], max(1, CHECKED_AT_ONCE // self.spec.dim)
+        for start in range(0, self.num_nodes, step):  # in chunks: the values may be a file larger than the memory
+            rows = slice(start, start + step)
+            wrong = ~torch.isfinite(self.values[rows]).all(dim=1) & self.present[rows]
+            bad += (torch.nonzero(wrong).flatten() + start).tolist()
+        if bad:
             raise InputError(
-                f"{where}: {self.spec.modality} features of {int((~good).sum())} nodes hold NaN or infinity, first at row {row}"
+                f"{where}: {self.spec.modality} features of {len(bad)} nodes hold NaN or infinity, first at row {bad[0]}"
             )
 
     def centred(self) -> Tensor:

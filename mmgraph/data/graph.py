@@ -16,6 +16,9 @@ from mmgraph.data.ids import NodeIds
 from mmgraph.data.relation import Relation
 from mmgraph.errors import InputError, first_few, unknown_choice
 
+CHECKED_AT_ONCE = 2**20
+"""Edges that `check_relations` looks at in one go."""
+
 
 @dataclass(frozen=True, eq=False)
 class MultimodalGraph:
@@ -194,19 +197,23 @@ def check_relations(
                 raise InputError(
                     f"{where}, relation {name!r}: unknown {side} type {expected!r}; types: {first_few(node_types)}"
                 )
-            ends = relation.edge_index[row]
-            if ends.numel() and (int(ends.min()) < 0 or int(ends.max()) >= node_type.numel()):
-                raise InputError(
-                    f"{where}, relation {name!r}: {side} positions must lie in 0..{node_type.numel() - 1}, "
-                    f"got {int(ends.min())}..{int(ends.max())}"
-                )
-            wrong = node_type[ends] != node_types.index(expected)
-            if bool(wrong.any()):
-                edge = int(torch.nonzero(wrong)[0])
-                found = node_types[int(node_type[ends[edge]])]
-                raise InputError(
-                    f"{where}, relation {name!r}, edge {edge}: {side} must be a {expected!r} node, got {found!r}"
-                )
+            ends, code = relation.edge_index[row], node_types.index(expected)
+            # In chunks: the edges may be a file that is larger than the memory.
+            for start in range(0, ends.numel(), CHECKED_AT_ONCE):
+                part = ends[start : start + CHECKED_AT_ONCE]
+                low, high = (int(bound) for bound in part.aminmax())
+                if low < 0 or high >= node_type.numel():
+                    raise InputError(
+                        f"{where}, relation {name!r}: {side} positions must lie in 0..{node_type.numel() - 1}, "
+                        f"got {low}..{high}"
+                    )
+                wrong = node_type[part] != code
+                if bool(wrong.any()):
+                    edge = start + int(torch.nonzero(wrong)[0])
+                    found = node_types[int(node_type[ends[edge]])]
+                    raise InputError(
+                        f"{where}, relation {name!r}, edge {edge}: {side} must be a {expected!r} node, got {found!r}"
+                    )
     for name, relation in relations.items():
         _check_reverse(f"{where}, relation {name!r}", name, relation, relations)
 

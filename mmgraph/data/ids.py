@@ -13,6 +13,9 @@ import pyarrow.compute as pc
 
 from mmgraph.errors import InputError, first_few
 
+_FEW = 16
+"""How many times fewer ids than there are must be asked for, so that the ids are looked up the other way round."""
+
 
 def as_ids(values: Iterable[Any], *, where: str = "ids") -> np.ndarray:
     """Turn ids into an array of `int64` or of Python strings; never mix, never guess.
@@ -66,10 +69,17 @@ class NodeIds:
     def __init__(self, values: Iterable[Any], *, where: str = "node ids") -> None:
         self.values: np.ndarray = values.values if isinstance(values, NodeIds) else as_ids(values, where=where)
         self.where = where
-        if pc.count_distinct(self._arrow).as_py() != len(self.values):
+        if not self._distinct():
             counts = pc.value_counts(self._arrow)
             duplicates = counts.field("values").filter(pc.greater(counts.field("counts"), 1))
             raise InputError(f"{where}: {len(duplicates):,} duplicate ids: {first_few(duplicates.to_pylist())}")
+
+    def _distinct(self) -> bool:
+        if self.values.dtype == object:
+            return bool(pc.count_distinct(self._arrow).as_py() == len(self.values))
+        # Sorting ten million integers takes 80 MB; the hash table of `count_distinct` takes twenty times that.
+        ordered = np.sort(self.values)
+        return not bool((ordered[1:] == ordered[:-1]).any())
 
     @cached_property
     def _arrow(self) -> pa.Array:
@@ -102,8 +112,16 @@ class NodeIds:
             raise InputError(
                 f"{where}: {self.where} are {_kind(self.values)}, got {_kind(wanted)} (first: {wanted[0]!r})"
             )
-        found = pc.index_in(pa.array(wanted), value_set=self._arrow)
-        return np.asarray(found.fill_null(-1), dtype=np.int64)
+        if len(wanted) > len(self) // _FEW:
+            found = pc.index_in(pa.array(wanted), value_set=self._arrow)
+            return np.asarray(found.fill_null(-1), dtype=np.int64)
+        # Few among many: look every id up among the wanted ones, rather than hash all ids for a handful of questions.
+        coded = pa.array(wanted).dictionary_encode()
+        match = pc.index_in(self._arrow, value_set=coded.dictionary)
+        position: np.ndarray = np.full(len(coded.dictionary), -1, dtype=np.int64)
+        rows = np.flatnonzero(np.asarray(match.is_valid()))
+        position[np.asarray(match.take(pa.array(rows)), dtype=np.int64)] = rows
+        return np.asarray(position[np.asarray(coded.indices)])
 
     def positions(self, ids: Iterable[Any], *, where: str = "ids") -> np.ndarray:
         """Positions of ids `[len(ids)]`.

@@ -43,8 +43,7 @@ def save_graph(graph: MultimodalGraph, folder: Path | str, *, overwrite: bool = 
         InputError: If the folder exists and is not to be overwritten, or holds something else than a graph.
     """
     folder = Path(folder)
-    if overwrite and folder.exists() and any(folder.iterdir()) and not _is_manifest(folder / MANIFEST):
-        raise InputError(f"{folder}: refusing to overwrite a folder that holds no encoded graph")
+    check_target(folder, overwrite=overwrite)
     nodes = _node_table(graph)
     with atomic_folder(folder, overwrite=overwrite) as new:
         pq.write_table(nodes, new / "nodes.parquet")
@@ -57,17 +56,37 @@ def save_graph(graph: MultimodalGraph, folder: Path | str, *, overwrite: bool = 
             "columns": graph.columns is not None and graph.columns.num_columns > 0,
             "node_type": write_array(new, "node_type", graph.node_type),
             "relations": {
-                name: _write_relation(new, f"relation_{number}_{_slug(name)}", relation)
+                name: _write_relation(new, file_stem("relation", number, name), relation)
                 for number, (name, relation) in enumerate(graph.relations.items())
             },
             "features": {
-                name: _write_features(new, f"features_{number}_{_slug(name)}", features)
+                name: _write_features(new, file_stem("features", number, name), features)
                 for number, (name, features) in enumerate(graph.features.items())
             },
         }
-        manifest["files"] = {path.name: file_digest(path) for path in sorted(new.iterdir())}
-        write_json(new / MANIFEST, {**manifest, "digest": _manifest_digest(manifest)})
+        write_manifest(new, manifest)
     return folder
+
+
+def check_target(folder: Path, *, overwrite: bool) -> None:
+    """Refuse to replace a folder that holds something else than a graph.
+
+    Raises:
+        InputError: If `overwrite` is asked for and the folder is neither empty nor a graph.
+    """
+    if overwrite and folder.exists() and any(folder.iterdir()) and not _is_manifest(folder / MANIFEST):
+        raise InputError(f"{folder}: refusing to overwrite a folder that holds no encoded graph")
+
+
+def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Write `graph.json` beside the files it describes; reads every file once for its digest."""
+    manifest = {**manifest, "files": {path.name: file_digest(path) for path in sorted(folder.iterdir())}}
+    write_json(folder / MANIFEST, {**manifest, "digest": _manifest_digest(manifest)})
+
+
+def file_stem(kind: str, number: int, name: str) -> str:
+    """Stem of a file: the number makes it unique, of the name only what is safe everywhere is kept."""
+    return f"{kind}_{number}_{re.sub(r'[^0-9A-Za-z]+', '-', name)[:40].strip('-') or 'x'}"
 
 
 def load_graph(folder: Path | str, *, mmap: bool = True, verify: bool = True) -> MultimodalGraph:
@@ -89,7 +108,9 @@ def load_graph(folder: Path | str, *, mmap: bool = True, verify: bool = True) ->
             raise InputError(f"{path}: the file is missing, but {folder / MANIFEST} lists it")
         if verify and (found := file_digest(path)) != digest:
             raise InputError(f"{path}: the file was changed: expected SHA-256 {digest[:12]}, got {found[:12]}")
-    nodes = pq.read_table(folder / "nodes.parquet", partitioning=None)
+    # The types are in `node_type` too, and as text they would take more memory than the ids.
+    wanted = [name for name in pq.read_schema(folder / "nodes.parquet").names if name != "type"]
+    nodes = pq.read_table(folder / "nodes.parquet", columns=wanted, partitioning=None)
 
     def array(entry: Mapping[str, Any]) -> Tensor:
         return read_array(folder / entry["file"], entry, mmap=mmap)
@@ -119,7 +140,7 @@ def load_graph(folder: Path | str, *, mmap: bool = True, verify: bool = True) ->
             )
             for name, entry in manifest["features"].items()
         },
-        columns=nodes.drop_columns(["id", "type"]) if manifest["columns"] else None,
+        columns=nodes.drop_columns(["id"]) if manifest["columns"] else None,
     )
 
 
@@ -193,11 +214,6 @@ def _node_table(graph: MultimodalGraph) -> pa.Table:
     return pa.table(dict(zip(names, arrays, strict=True)))
 
 
-def _slug(name: str) -> str:
-    """Part of a file name that is safe everywhere; the number in front makes it unique."""
-    return re.sub(r"[^0-9A-Za-z]+", "-", name)[:40].strip("-") or "x"
-
-
 def _write_relation(folder: Path, stem: str, relation: Relation) -> dict[str, Any]:
     return {
         "source_type": relation.source_type,
@@ -206,7 +222,7 @@ def _write_relation(folder: Path, stem: str, relation: Relation) -> dict[str, An
         "reverse": relation.reverse,
         "edge_index": write_array(folder, stem, relation.edge_index),
         "attributes": {
-            key: write_array(folder, f"{stem}_{number}_{_slug(key)}", values)
+            key: write_array(folder, file_stem(stem, number, key), values)
             for number, (key, values) in enumerate(relation.attributes.items())
         },
     }

@@ -81,3 +81,15 @@ def test_nan_and_infinity_in_present_rows_are_found(bad: float) -> None:
     features = make([[0.0, 0, 0], [bad, 0, 0], [bad, 0, 0]], [True, False, True])
     with pytest.raises(InputError, match=r"^here: text features of 1 nodes hold NaN or infinity, first at row 2$"):
         features.check_finite("here")
+
+
+@pytest.mark.parametrize("rows", [[0], [3], [4, 9], [1, 2, 9]])
+def test_bad_rows_are_found_in_every_chunk(monkeypatch: pytest.MonkeyPatch, rows: list[int]) -> None:
+    monkeypatch.setattr("mmgraph.data.features.CHECKED_AT_ONCE", 6)
+    values, present = torch.zeros(10, 2), torch.ones(10, dtype=torch.bool)
+    values[rows, 1] = torch.nan
+    values[5] = torch.inf
+    present[5] = False
+    features = ModalityFeatures(FeatureSpec("text", "x", 2), values, present, torch.zeros(2))
+    with pytest.raises(InputError, match=rf"^g: text features of {len(rows)} nodes hold .* first at row {rows[0]}$"):
+        features.check_finite("g")

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmgraph.data.batch import GraphBatch
-from mmgraph.data.graph import MultimodalGraph, encode_node_types
+from mmgraph.data.graph import MultimodalGraph, check_relations, encode_node_types
 from mmgraph.data.ids import NodeIds
 from mmgraph.data.relation import Relation
 from mmgraph.errors import InputError
@@ -207,3 +207,17 @@ def test_reverse_relations_name_each_other(reverse: str, types: tuple[str, str],
     else:
         with pytest.raises(InputError, match=message):
             make()
+
+
+@pytest.mark.parametrize("edge", [0, 1, 4, 6])
+@pytest.mark.parametrize("side", [0, 1])
+def test_bad_edges_are_found_in_every_chunk(monkeypatch: pytest.MonkeyPatch, edge: int, side: int) -> None:
+    monkeypatch.setattr("mmgraph.data.graph.CHECKED_AT_ONCE", 3)
+    node_type, ends = torch.tensor([0, 0, 1]), torch.zeros(2, 7, dtype=torch.int64)
+    ends[side, edge] = 2
+    name = ("source", "target")[side]
+    with pytest.raises(InputError, match=rf"'r', edge {edge}: {name} must be a 'a' node, got 'b'$"):
+        check_relations("graph 'g'", ("a", "b"), node_type, {"r": Relation(ends, "a", "a")})
+    ends[side, edge] = 3
+    with pytest.raises(InputError, match=rf"{name} positions must lie in 0..2, got [03]..3$"):
+        check_relations("graph 'g'", ("a", "b"), node_type, {"r": Relation(ends, "a", "a")})

@@ -90,3 +90,29 @@ def test_equality_needs_order() -> None:
     assert NodeIds(["a", "b"]) == NodeIds(NodeIds(["a", "b"]))
     assert NodeIds(["a", "b"]) != NodeIds(["b", "a"])
     assert NodeIds(["1"]) != NodeIds([1])
+
+
+@pytest.mark.parametrize("kind", [str, int])
+@given(st.lists(st.integers(0, 400), max_size=40))
+@settings(max_examples=30, deadline=None)
+def test_few_among_many_are_found_like_many(kind: type, wanted: list[int]) -> None:
+    ids = NodeIds([kind(3 * i) for i in range(100)])
+    expected = [i // 3 if i % 3 == 0 and i < 300 else -1 for i in wanted]
+    assert ids.find([kind(i) for i in wanted]).tolist() == expected
+    for i, row in zip(wanted, expected, strict=True):
+        assert ids.find([kind(i)]).tolist() == [row]
+
+
+def test_duplicate_integers_wherever_they_stand() -> None:
+    values = np.random.default_rng(0).permutation(1000)
+    NodeIds(values)
+    values[7] = values[991]
+    with pytest.raises(InputError, match=rf"^node ids: 1 duplicate ids: {values[7]}$"):
+        NodeIds(values)
+
+
+def test_ids_do_not_share_the_memory_of_their_caller() -> None:
+    values = np.arange(3)
+    ids = NodeIds(values)
+    values[0] = 2
+    assert ids.values.tolist() == [0, 1, 2]
