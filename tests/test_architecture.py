@@ -25,7 +25,7 @@ LAYERS: list[set[str]] = [
     {"nn"},
     {"objectives", "inference"},
     {"tasks"},
-    {"datasets", "training"},
+    {"datasets", "synthetic", "training"},
     {"export"},
     {"report"},
     {"cli"},

@@ -1,0 +1,133 @@
+"""Synthetic graphs on disk, as large as they may be."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mmgraph.config import from_mapping
+from mmgraph.data.store import load_graph
+from mmgraph.errors import InputError
+from mmgraph.files import atomic_folder, read_json, write_json
+from mmgraph.synthetic.filling import write_graph
+from mmgraph.synthetic.planted import PlantedTruth
+from mmgraph.synthetic.planted_config import PlantedConfig
+from mmgraph.synthetic.planted_model import PlantedModel
+from mmgraph.synthetic.tasks import MOST_ROWS, planted_tasks, user_item_tasks
+from mmgraph.synthetic.user_item import UserItemTruth, as_interactions
+from mmgraph.synthetic.user_item_config import UserItemConfig
+from mmgraph.synthetic.user_item_model import UserItemModel
+from mmgraph.tasks.base import save_tasks
+
+FORMAT, VERSION = "mmgraph.synthetic", 1
+KINDS: dict[str, type[PlantedConfig] | type[UserItemConfig]] = {"planted": PlantedConfig, "user-item": UserItemConfig}
+_LABEL_ROWS = 2**20
+
+
+def write_synthetic_graph(
+    folder: Path | str, config: PlantedConfig | UserItemConfig, seed: int = 0, *, overwrite: bool = False
+) -> Path:
+    """Write a synthetic graph with its tasks, block by block, whole or not at all.
+
+    The folder is a dataset folder like those of real graphs, so `load_graph`, `pretrain` and `evaluate` take it:
+
+    - `encoded/`: the graph, equal to that of `planted_graph` or `user_item_graph` for the same config and seed
+    - `labels.parquet`, `held_out.parquet`: what the graph must not hold, as in `PlantedGraph` and `UserItemGraph`
+    - `tasks/`: of the first 20,000 labels, and as many held-out edges of each relation
+    - `synthetic.json`: config, seed and the best scores that any method can reach; `load_truth` gives the truth
+
+    Memory holds some 20 bytes per node and one block, whatever the number of edges. A killed call leaves at most a
+    hidden folder beside `folder`; call again with the same arguments to get the same graph.
+
+    Args:
+        folder: Where to write.
+        config: What to write.
+        seed: Seed of everything.
+        overwrite: Replace the folder, if it holds a synthetic graph.
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: If the folder exists and is not to be overwritten or holds something else, or a relation asks for more
+            edges than there are pairs of nodes.
+    """
+    folder = Path(folder)
+    if overwrite and folder.exists() and any(folder.iterdir()) and not (folder / "synthetic.json").exists():
+        raise InputError(f"{folder}: refusing to overwrite a folder that holds no synthetic graph")
+    with atomic_folder(folder, overwrite=overwrite) as new:
+        held_out = new / "held_out.parquet"
+        if isinstance(config, PlantedConfig):
+            kind, planted = "planted", PlantedModel(config, seed)
+            write_graph(planted, new / "encoded", held_out)
+            _write_labels(planted, new / "labels.parquet")
+            labels = pq.ParquetFile(new / "labels.parquet").read_row_group(0)
+            graph = load_graph(new / "encoded", verify=False)
+            save_tasks(planted_tasks(graph, labels, _first_rows(held_out, planted.held_out_schema())), new)
+            best = _planted_best(PlantedTruth(planted))
+        else:
+            kind, tastes = "user-item", UserItemModel(config, seed)
+            write_graph(tastes, new / "encoded", held_out)
+            table = as_interactions(_first_rows(held_out, tastes.held_out_schema()))
+            save_tasks(user_item_tasks(table), new)
+            best = _user_item_best(UserItemTruth(tastes)) if config.holdout else {}
+        header = {"format": FORMAT, "version": VERSION, "kind": kind, "seed": seed}
+        write_json(new / "synthetic.json", {**header, "config": asdict(config), "best": best})
+    return folder
+
+
+def load_truth(folder: Path | str) -> PlantedTruth | UserItemTruth:
+    """Read the truth about a graph that `write_synthetic_graph` wrote; what it holds is drawn again.
+
+    Raises:
+        InputError: If the folder holds no synthetic graph, or its config is not valid.
+    """
+    path = Path(folder) / "synthetic.json"
+    header = read_json(path)
+    if not isinstance(header, dict) or (header.get("format"), header.get("version")) != (FORMAT, VERSION):
+        raise InputError(f"{path}: expected format {FORMAT!r} version {VERSION}")
+    config = from_mapping(KINDS[header["kind"]], header["config"], where=str(path))
+    if isinstance(config, PlantedConfig):
+        return PlantedTruth(PlantedModel(config, header["seed"]))
+    return UserItemTruth(UserItemModel(config, header["seed"]))
+
+
+def _write_labels(model: PlantedModel, path: Path) -> None:
+    schema = model.labels(np.arange(0)).schema
+    with pq.ParquetWriter(path, schema) as writer:
+        for start in range(0, model.num_nodes, _LABEL_ROWS):
+            writer.write_table(model.labels(np.arange(start, min(start + _LABEL_ROWS, model.num_nodes))))
+
+
+def _first_rows(path: Path, schema: pa.Schema) -> pa.Table:
+    """The first rows of every relation; none if there is no file."""
+    kept: list[pa.Table] = [schema.empty_table()]
+    found: dict[str, int] = {}
+    if path.exists():
+        file = pq.ParquetFile(path)
+        for group in range(file.num_row_groups):
+            name = file.read_row_group(group, columns=["relation"])["relation"][0].as_py()  # the same in all its rows
+            room = MOST_ROWS - found.get(name, 0)
+            if room > 0:
+                kept.append(file.read_row_group(group).slice(0, room))
+                found[name] = found.get(name, 0) + kept[-1].num_rows
+    return pa.concat_tables(kept)
+
+
+def _planted_best(truth: PlantedTruth) -> dict[str, Any]:
+    modalities, relations = list(truth.model.modalities), list(truth.model.laws)
+    seen: dict[str, tuple[list[str], list[str]]] = {"chance": ([], [])}
+    seen |= {name: ([name], []) for name in modalities}
+    seen |= {"all modalities": (modalities, []), "neighbours": ([], relations), "all": (modalities, relations)}
+    accuracy = {name: asdict(truth.best_accuracy(modalities=m, relations=r)) for name, (m, r) in seen.items()}
+    linked = [name for name, law in truth.model.laws.items() if law.scale > 0]
+    return {"accuracy": accuracy, "links": {name: asdict(truth.best_links(name, filtered=True)) for name in linked}}
+
+
+def _user_item_best(truth: UserItemTruth) -> dict[str, Any]:
+    return {"recommendation": asdict(truth.expected())}
