@@ -14,10 +14,8 @@ import pyarrow.parquet as pq
 from mmgraph.data.raw import RawGraph
 from mmgraph.errors import InputError, first_few
 from mmgraph.files import atomic_folder, write_json
-from mmgraph.formats.edge_table import edge_table
-
-MODALITIES = {"text": "text", "image": "file"}
-"""Columns of the node table that hold content, and whether they hold it or name a file."""
+from mmgraph.formats.tables.canonical import MODALITIES
+from mmgraph.formats.tables.relations import edge_schema, edge_tables
 
 _OURS = {"nodes.parquet", "nodes.csv", "edges.parquet", "edges.csv", "graph.json", "tasks", "encoded", "README.md"}
 
@@ -60,7 +58,9 @@ def write_tables(raw: RawGraph, folder: Path | str, *, overwrite: bool = False) 
                 raise InputError(f"graph {raw.name!r}: a column cannot be named {name!r}")
             columns[name] = column
         pq.write_table(pa.table(columns), new / "nodes.parquet")
-        pq.write_table(edge_table(raw.relations, raw.node_ids), new / "edges.parquet")
+        with pq.ParquetWriter(new / "edges.parquet", edge_schema(raw.relations, raw.node_ids)) as writer:
+            for edges in edge_tables(raw.relations, raw.node_ids):
+                writer.write_table(edges)
         write_json(new / "graph.json", _settings(raw, kinds))
     return folder
 
