@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +18,7 @@ from mmgraph.formats.tables.node_tables import with_prefix
 from mmgraph.formats.tables.relations import DEFAULT_RELATION, EdgeRows
 from mmgraph.formats.tables.source import TableError, TableSource
 
-_BATCH_ROWS = 1 << 20
+_BATCH_ROWS = 1 << 19
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,9 +31,9 @@ class IdLookup:
 
     node_ids: NodeIds
 
-    @property
-    def _values(self) -> pa.Array:
-        return pa.array(self.node_ids.values)
+    @cached_property
+    def _printed(self) -> pa.Array:
+        return self.node_ids.arrow.cast(pa.string())
 
     def find(self, column: pa.ChunkedArray, *, typed: bool, where: str) -> np.ndarray:
         """Positions `[len(column)]`, -1 where unknown or missing.
@@ -40,7 +41,7 @@ class IdLookup:
         Raises:
             InputError: If a typed column holds integers and ids are strings, or the other way round.
         """
-        values = self._values
+        values = self.node_ids.arrow
         if len(column) == 0 or column.null_count == len(column):
             return np.full(len(column), -1, dtype=np.int32)
         kind = "strings" if pa.types.is_string(column.type) else "integers"
@@ -49,7 +50,7 @@ class IdLookup:
                 raise InputError(
                     f"{where}: {self.node_ids.where} are integers, got strings (first: {_first(column)!r})"
                 )
-            values = values.cast(pa.string())  # as they are printed
+            values = self._printed
         elif pa.types.is_string(values.type) and kind == "integers":
             raise InputError(f"{where}: {self.node_ids.where} are strings, got integers (first: {_first(column)!r})")
         elif kind == "integers":
@@ -96,11 +97,13 @@ def read_edges(mapping: EdgeTable, source: TableSource, lookup: IdLookup, defect
             relation = cells[mapping.relation_column].cast(pa.string()).fill_null(DEFAULT_RELATION)
             coded = relation.combine_chunks().dictionary_encode()
             local = [names.setdefault(name, len(names)) for name in coded.dictionary.to_pylist()]
-            codes.append(np.asarray(local, dtype=np.int32)[np.asarray(coded.indices)][known])
+            codes.append(
+                np.asarray(local, dtype=np.int32 if len(names) > 2**15 else np.int16)[np.asarray(coded.indices)][known]
+            )
         if not source.typed:
             rows.append(np.flatnonzero(known) + first)
         for name, parts in attributes.items():
-            parts.append(cells[name] if mask is None else cells[name].filter(mask))
+            parts.append(_own(cells[name] if mask is None else cells[name].filter(mask)))
         first += batch.num_rows
     merged = {
         name: _merge(name, parts, rows, source, defects, named=name in named) for name, parts in attributes.items()
@@ -110,7 +113,7 @@ def read_edges(mapping: EdgeTable, source: TableSource, lookup: IdLookup, defect
         where=str(source.path),
         ends=np.concatenate(ends, axis=1) if ends else np.empty((2, 0), dtype=np.int32),
         relations=list(names),
-        code=np.concatenate(codes) if codes else np.empty(0, dtype=np.int32),
+        code=np.concatenate(codes) if codes else np.empty(0, dtype=np.int16),
         attributes={renamed.get(name, name): column for name, column in merged.items() if column is not None},
     )
 
@@ -152,6 +155,17 @@ def _ends(
     if len(bad) > LISTED:
         defects.count("dangling-edge", source.path, len(bad) - LISTED)
     return np.stack(found)
+
+
+def _own(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The same numbers in memory of their own.
+
+    Buffers of a batch that live on between those of the next ones keep Arrow's pool from giving anything back.
+    """
+    kind = column.type
+    if column.null_count or not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+        return column
+    return pa.chunked_array([pa.array(np.array(column), kind)])
 
 
 def _merge(

@@ -133,6 +133,7 @@ def import_tables(
             implied=[(NodeTable(t.file, t.user, t.user_type, prefix=t.user_prefix), s) for t, s in interactions],
             ids_are_text=_says_text([*edges, *interactions]),
         )
+    pa.default_memory_pool().release_unused()
     defects.check()
     if not len(rows.ids):
         raise InputError(f"{nodes[0][1].path if nodes else folder}: expected at least one node, got none")
@@ -140,8 +141,13 @@ def import_tables(
     rows = rows.take(order)
     node_ids = NodeIds(rows.ids, where=_where(nodes))
     node_types, node_type = _types(rows.types)
+    content = _content(rows, mapping)
+    columns = pa.table(rows.extra) if rows.extra else None
+    labels = pa.table({"id": rows.ids, **rows.labels}) if rows.labels else None
+    del rows
     files = [*edges, *((table.as_edges(), source) for table, source in interactions)]
     tables = _read_edges(files, IdLookup(node_ids), defects)
+    pa.default_memory_pool().release_unused()  # what batches needed
     defects.check()
     relations = build_relations(tables, node_types, node_type, symmetric=mapping.symmetric)
     raw = RawGraph(
@@ -150,10 +156,9 @@ def import_tables(
         node_types=node_types,
         node_type=node_type,
         relations=_complete(relations, mapping, node_types, where=str(settings)),
-        content=_content(rows, mapping),
-        columns=pa.table(rows.extra) if rows.extra else None,
+        content=content,
+        columns=columns,
     )
-    labels = pa.table({"id": pa.array(node_ids.values), **rows.labels}) if rows.labels else None
     return ImportedTables(raw, labels, defects, mapping, images.sizes, images.unchecked)
 
 

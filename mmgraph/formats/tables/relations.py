@@ -85,7 +85,7 @@ def _relation(
 ) -> Relation:
     parts = [(table, _rows_of(table, name)) for table in tables if name in table.relations]
     where = parts[0][0].where
-    ends = np.concatenate([table.ends[:, rows] for table, rows in parts], axis=1, dtype=np.int64)
+    ends = np.concatenate([table.ends[:, rows] for table, rows in parts], axis=1)
     width = len(node_types)
     pairs = np.unique(node_type[ends[0]] * width + node_type[ends[1]])
     if len(pairs) > 1:
@@ -94,12 +94,15 @@ def _relation(
             f"{where}: relation {name!r} joins several pairs of node types ({found}); give each pair its own relation"
         )
     source_type, target_type = node_types[pairs[0] // width], node_types[pairs[0] % width]
-    attributes = _attributes(name, parts)
     if symmetric and source_type == target_type:
-        ends.sort(axis=0)
-    order = _canonical_order(ends, attributes, len(node_type), once=symmetric)
+        ends = np.sort(ends, axis=0)
+    order, first = _order_of_ends(ends, len(node_type))
+    attributes = _attributes(name, parts)
+    if not first.all() and attributes:
+        _order_equal_pairs(order, first, ends, attributes)
+    order = order[first] if symmetric else order
     return Relation(
-        edge_index=torch.from_numpy(ends[:, order]),
+        edge_index=torch.from_numpy(ends[:, order].astype(np.int64, copy=False)),
         source_type=source_type,
         target_type=target_type,
         symmetric=symmetric,
@@ -114,10 +117,34 @@ def _rows_of(table: EdgeRows, name: str) -> np.ndarray | slice:
     return np.flatnonzero(table.code == list(table.relations).index(name))
 
 
+def _order_of_ends(ends: np.ndarray, num_nodes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Order by source, then target; and which edges in that order join a pair that none before them joins."""
+    keys = torch.from_numpy(ends[0].astype(np.int64) * num_nodes + ends[1])
+    ordered, positions = torch.sort(keys, stable=True)
+    first = torch.ones(keys.numel(), dtype=torch.bool)
+    torch.ne(ordered[1:], ordered[:-1], out=first[1:])
+    return positions.numpy(), first.numpy()
+
+
+def _order_equal_pairs(
+    order: np.ndarray, first: np.ndarray, ends: np.ndarray, attributes: Mapping[str, np.ndarray]
+) -> None:
+    """Bring edges that join the same pair into the order of their attributes, in place.
+
+    Without it the order of rows would decide, and with it every random number that is drawn later.
+    """
+    equal = ~first
+    equal[:-1] |= ~first[1:]
+    rows = order[equal]
+    values = [row for _, column in sorted(attributes.items()) for row in column[rows].reshape(len(rows), -1).T]
+    # The last key counts most. Pairs are in order already: only rows of the same pair change places.
+    order[equal] = rows[np.lexsort([*values, ends[1, rows], ends[0, rows]])]
+
+
 def _attributes(name: str, parts: Sequence[tuple[EdgeRows, np.ndarray | slice]]) -> dict[str, np.ndarray]:
     attributes = {}
     keys = dict.fromkeys(
-        key for table, _ in parts for key in table.attributes if is_numeric(table.attributes[key].type)
+        key for table, _ in parts for key, column in table.attributes.items() if is_numeric(column.type)
     )
     for key in keys:
         columns = []
@@ -148,7 +175,7 @@ def edge_tables(relations: Mapping[str, Relation], node_ids: NodeIds) -> Iterato
         InputError: If an attribute is named like another column, or has different types in two relations.
     """
     schema = edge_schema(relations, node_ids)
-    ids = pa.array(node_ids.values, schema.field("source").type)
+    ids = node_ids.arrow
     for name, relation in relations.items():
         for start in range(0, relation.num_edges, _CHUNK):
             ends = relation.edge_index[:, start : start + _CHUNK].numpy(force=True)
@@ -207,27 +234,7 @@ def _numbers(column: pa.ChunkedArray, where: str) -> np.ndarray:
     if column.null_count:
         column = column if pa.types.is_floating(column.type) else column.cast(pa.float64())
         column = pc.fill_null(column, float("nan"))
-    values = np.array(column.to_numpy(zero_copy_only=False))
+    values = column.to_numpy(zero_copy_only=False)
     # Torch computes little with these; the values fit into the wider type.
     wider = {"uint16": np.int32, "uint32": np.int64, "uint64": np.int64}.get(values.dtype.name)
     return values if wider is None else values.astype(wider)
-
-
-def _canonical_order(
-    ends: np.ndarray, attributes: Mapping[str, np.ndarray], num_nodes: int, *, once: bool
-) -> np.ndarray:
-    """Order that does not depend on the order of rows; the first of equal pairs only, if `once`."""
-    keys = torch.from_numpy(ends[0] * num_nodes + ends[1])
-    ordered, positions = torch.sort(keys, stable=True)
-    order = positions.numpy()
-    first = np.ones(len(order), dtype=bool)
-    np.not_equal(ordered[1:].numpy(), ordered[:-1].numpy(), out=first[1:])
-    del ordered, keys
-    if not first.all() and attributes:  # equal pairs come in the order of their attributes
-        equal = ~first
-        equal[:-1] |= ~first[1:]
-        rows = order[equal]
-        values = [row for _, column in sorted(attributes.items()) for row in column[rows].reshape(len(rows), -1).T]
-        # The last key counts most. Runs of equal pairs stay where they are: only rows within a run change places.
-        order[equal] = rows[np.lexsort([*values, ends[1, rows], ends[0, rows]])]
-    return order[first] if once else order
