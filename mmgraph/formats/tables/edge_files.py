@@ -27,9 +27,11 @@ class IdLookup:
 
     Attributes:
         node_ids: The ids.
+        printed: Integers of typed columns are compared as they are printed, if ids are strings.
     """
 
     node_ids: NodeIds
+    printed: bool = False
 
     @cached_property
     def _printed(self) -> pa.Array:
@@ -51,6 +53,8 @@ class IdLookup:
                     f"{where}: {self.node_ids.where} are integers, got strings (first: {_first(column)!r})"
                 )
             values = self._printed
+        elif pa.types.is_string(values.type) and kind == "integers" and self.printed:
+            column = column.cast(pa.string())
         elif pa.types.is_string(values.type) and kind == "integers":
             raise InputError(f"{where}: {self.node_ids.where} are strings, got integers (first: {_first(column)!r})")
         elif kind == "integers":
@@ -77,8 +81,8 @@ def read_edges(mapping: EdgeTable, source: TableSource, lookup: IdLookup, defect
     """
     roles = mapping.roles
     source.require(*roles)
-    named = [name for name in (mapping.weight, mapping.time) if name is not None]
-    named += mapping.attributes or ()
+    renamed = {column: name for name, column in mapping.named_attributes.items()}
+    named = [*renamed, *(mapping.attributes or ())]
     extra = [name for name in source.names if name not in roles] if mapping.attributes is None else []
     columns = list(dict.fromkeys([*roles, *named, *extra]))
     ends: list[np.ndarray] = []
@@ -108,7 +112,6 @@ def read_edges(mapping: EdgeTable, source: TableSource, lookup: IdLookup, defect
     merged = {
         name: _merge(name, parts, rows, source, defects, named=name in named) for name, parts in attributes.items()
     }
-    renamed = {mapping.weight: "weight", mapping.time: "time"}
     return EdgeRows(
         where=str(source.path),
         ends=np.concatenate(ends, axis=1) if ends else np.empty((2, 0), dtype=np.int32),

@@ -73,6 +73,7 @@ class EdgeTable:
         relation_column: Column with the name of the relation, instead of `relation`.
         weight: Column with the weight of the edge; becomes the attribute `weight`.
         time: Column with the time of the edge, numbers or dates; becomes the attribute `time`.
+        rating: Column with a rating; becomes the attribute `rating`.
         attributes: Further columns of numbers to keep, by default all others.
         source_prefix: Put before every source id, as `prefix` of the node table it refers to.
         target_prefix: Put before every target id.
@@ -85,6 +86,7 @@ class EdgeTable:
     relation_column: str | None = None
     weight: str | None = None
     time: str | None = None
+    rating: str | None = None
     attributes: tuple[str, ...] | None = None
     source_prefix: str = ""
     target_prefix: str = ""
@@ -101,8 +103,13 @@ class EdgeTable:
         """What each named column means."""
         named = {self.source: "source", self.target: "target"}
         named |= {self.relation_column: "relation"} if self.relation_column else {}
-        named |= {self.weight: "weight"} if self.weight else {}
-        return named | ({self.time: "time"} if self.time else {})
+        return named | {column: name for name, column in self.named_attributes.items()}
+
+    @property
+    def named_attributes(self) -> dict[str, str]:
+        """Columns that become attributes of a certain name, by that name."""
+        named = {"weight": self.weight, "time": self.time, "rating": self.rating}
+        return {name: column for name, column in named.items() if column is not None}
 
 
 @dataclass(frozen=True)
@@ -146,7 +153,7 @@ class InteractionTable:
             target=self.item,
             relation=self.relation,
             time=self.time,
-            attributes=None if self.rating is None else (self.rating,),
+            rating=self.rating,
             source_prefix=self.user_prefix,
             target_prefix=self.item_prefix,
         )
@@ -183,6 +190,15 @@ class TablesMapping:
     def __post_init__(self) -> None:
         if self.max_megapixels <= 0:
             raise InputError(f"max_megapixels must be positive, got {self.max_megapixels}")
+
+    @property
+    def has_prefixes(self) -> bool:
+        """Whether any id gets a prefix. Then all ids are strings, and integers are printed."""
+        prefixes = [table.prefix for table in self.nodes]
+        prefixes += [prefix for table in self.edges for prefix in (table.source_prefix, table.target_prefix)]
+        return any(
+            prefixes + [prefix for table in self.interactions for prefix in (table.user_prefix, table.item_prefix)]
+        )
 
 
 def load_mapping(path: Path | str) -> TablesMapping:

@@ -83,6 +83,7 @@ def read_nodes(
         raise InputError(
             f"columns of the same name must have the same type in {files}: {' '.join(str(error).split())}"
         ) from None
+    _refuse_other_types(rows, implied)
     first = first_occurrences(rows[_ID])
     if not first.all():
         again = rows.filter(pa.array(~first))
@@ -136,6 +137,29 @@ def _read_table(
     return whole
 
 
+def _refuse_other_types(rows: pa.Table, implied: Sequence[NodeFile]) -> None:
+    """Refuse users whose ids are those of items: their interactions would join items with items.
+
+    Raises:
+        InputError: Names an id and says how to tell them apart.
+    """
+    named = rows.filter(pc.is_null(rows[_FILE]))
+    known = rows.filter(pc.is_valid(rows[_FILE]))
+    if not len(named) or not len(known):
+        return
+    position = pc.index_in(named[_ID], value_set=known[_ID].combine_chunks())
+    found = known[_TYPE].take(position)
+    wrong = pc.fill_null(pc.not_equal(found, named[_TYPE]), False)
+    if pc.any(wrong).as_py():
+        row = int(np.flatnonzero(np.asarray(wrong.combine_chunks()))[0])
+        node, kind, other = named[_ID][row].as_py(), named[_TYPE][row].as_py(), found[row].as_py()
+        files = first_few([f"{source.path}, column {mapping.id}" for mapping, source in implied])
+        raise InputError(
+            f"{files}: {node!r} should be a {kind!r}, but a table of nodes has it as {other!r}; "
+            "give one of them a prefix, for example user_prefix 'user:'"
+        )
+
+
 def _read_distinct(mapping: NodeTable, source: TableSource, *, defects: Defects) -> pa.Table:
     """Each id once, with its type and nothing else."""
     none = pa.array([], pa.string())
@@ -186,18 +210,19 @@ def _joined(columns: Sequence[pa.ChunkedArray]) -> pa.ChunkedArray:
 
 def _unify_ids(columns: list[pa.ChunkedArray], tables: Sequence[NodeFile], ids_are_text: bool) -> list[pa.ChunkedArray]:
     """Make the ids of all tables strings, or integers if every one of them is."""
-    text = ids_are_text
+    has_prefix = any(mapping.prefix for mapping, _ in tables)
+    text = ids_are_text or has_prefix
     for column, (mapping, source) in zip(columns, tables, strict=True):
         if not (pa.types.is_string(column.type) or pa.types.is_integer(column.type) or pa.types.is_null(column.type)):
             raise InputError(
                 f"{source.path}, column {mapping.id}: expected strings or integers as ids, got {column.type}"
             )
         is_text = pa.types.is_string(column.type) and len(column) > 0
-        text = text or (is_text and (source.typed or bool(mapping.prefix) or not is_integers(column)))
+        text = text or (is_text and (source.typed or not is_integers(column)))
     unified = []
     for column, (mapping, source) in zip(columns, tables, strict=True):
         where = f"{source.path}, column {mapping.id}"
-        if text and pa.types.is_integer(column.type) and len(column):
+        if text and pa.types.is_integer(column.type) and len(column) and not has_prefix:
             raise InputError(f"{where}: ids are integers here and strings elsewhere; make them alike, or use a prefix")
         try:
             unified.append(column.cast(pa.string() if text else pa.int64()))

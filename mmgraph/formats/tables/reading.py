@@ -146,7 +146,7 @@ def import_tables(
     labels = pa.table({"id": rows.ids, **rows.labels}) if rows.labels else None
     del rows
     files = [*edges, *((table.as_edges(), source) for table, source in interactions)]
-    tables = _read_edges(files, IdLookup(node_ids), defects)
+    tables = _read_edges(files, IdLookup(node_ids, printed=mapping.has_prefixes), defects)
     pa.default_memory_pool().release_unused()  # what batches needed
     defects.check()
     relations = build_relations(tables, node_types, node_type, symmetric=mapping.symmetric)

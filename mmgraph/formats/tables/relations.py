@@ -234,7 +234,7 @@ def _numbers(column: pa.ChunkedArray, where: str) -> np.ndarray:
     if column.null_count:
         column = column if pa.types.is_floating(column.type) else column.cast(pa.float64())
         column = pc.fill_null(column, float("nan"))
-    values = column.to_numpy(zero_copy_only=False)
+    values: np.ndarray = column.to_numpy(zero_copy_only=False)
     # Torch computes little with these; the values fit into the wider type.
     wider = {"uint16": np.int32, "uint32": np.int64, "uint64": np.int64}.get(values.dtype.name)
     return values if wider is None else values.astype(wider)
