@@ -130,7 +130,7 @@ def text_tables(report: DataReport) -> Iterable[tuple[str, list[str], list[Row]]
         "nodes",
         ["type", "nodes", "isolated", "degree: median", "p99", "largest"],
         [
-            [kind, row["nodes"], row["isolated"], *(int(row["degree"][key]) for key in ("median", "p99", "maximum"))]
+            [kind, row["nodes"], row["isolated"], *(round(row["degree"][key]) for key in ("median", "p99", "maximum"))]
             for kind, row in statistics.node_types.items()
         ],
     )
@@ -154,7 +154,7 @@ def text_tables(report: DataReport) -> Iterable[tuple[str, list[str], list[Row]]
             [[name, row["present"], row["missing"]] for name, row in statistics.modalities.items()],
         )
     for name, row in statistics.text.items():
-        spread = [int(row["words"][key]) for key in ("median", "p90", "p99", "maximum")]
+        spread = [round(row["words"][key]) for key in ("median", "p90", "p99", "maximum")]
         yield f"words per {name}", ["median", "p90", "p99", "longest", "same as another"], [[*spread, row["repeated"]]]
     if report.image_size:
         yield (

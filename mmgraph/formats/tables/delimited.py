@@ -15,6 +15,7 @@ from mmgraph.formats.tables.defects import Defects
 from mmgraph.formats.tables.source import TableError, TableSource, unreadable
 
 _BLOCK = 1 << 22
+_HEADER_BYTES = 1 << 16
 _MARKS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
@@ -45,7 +46,7 @@ class DelimitedSource(TableSource):
                 names = reader.schema.names
         except UnicodeDecodeError as error:
             raise TableError(
-                "bad-encoding", f"{path}: the header is no {encoding}: {error.reason}{self._hint(path)}"
+                "bad-encoding", path, f"the header is no {encoding}: {error.reason}{self._hint(path)}"
             ) from None
         except (pa.ArrowInvalid, UnicodeError, OSError) as error:
             raise unreadable(path, error) from None
@@ -98,11 +99,11 @@ class DelimitedSource(TableSource):
 
     def _guess_delimiter(self, path: Path) -> str:
         try:
-            with pa.csv.open_csv(path, read_options=self._read_options()) as reader:
-                (name, *others) = reader.schema.names
-        except (pa.ArrowInvalid, UnicodeError, OSError):
+            with pa.input_stream(str(path)) as file:  # unpacks what is compressed
+                header = file.read(_HEADER_BYTES).decode(self._encoding, errors="replace").splitlines()
+        except (pa.ArrowInvalid, OSError):
             return ","  # told when the header is read
-        return ";" if not others and ";" in name else ","
+        return ";" if header and ";" in header[0] and "," not in header[0] else ","
 
     def _hint(self, path: Path) -> str:
         with open(path, "rb") as file:

@@ -211,4 +211,4 @@ def _merge(
                 defects.add("mixed-types", source.path, detail, row=number)
             return guess_numbers(pc.if_else(pa.array(good), column, pa.scalar(None, pa.string())))
     example = column.drop_null()[0].as_py()
-    raise TableError("mixed-types", f"{source.path}, column {name}: expected numbers or dates, got {example!r}")
+    raise TableError("mixed-types", source.path, f"column {name}: expected numbers or dates, got {example!r}")

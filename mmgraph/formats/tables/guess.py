@@ -62,7 +62,7 @@ def guess_mapping(folder: Path | str, defects: Defects | None = None) -> TablesM
         try:
             source = open_source(path, defects)
         except TableError as error:
-            defects.add(error.kind, path, str(error).removeprefix(f"{path}: "))
+            defects.add(error.kind, path, error.detail)
             continue
         columns = Columns(source.names)
         if columns.has(SOURCE) and columns.has(TARGET):
@@ -125,7 +125,7 @@ def plain_name(name: str) -> str:
 def singular(stem: str) -> str:
     """The node type that the name of a table suggests: `products` -> `product`, `nodes` -> `node`."""
     word = re.sub(r"[^0-9A-Za-z_]+", "_", stem).strip("_").lower() or "node"
-    if word.endswith("ies"):
+    if word.endswith("ies") and word != "movies":
         return f"{word[:-3]}y"
     return word[:-1] if word.endswith("s") and not word.endswith("ss") else word
 

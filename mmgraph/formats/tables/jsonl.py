@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import sys
 from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -79,7 +80,10 @@ class JsonLinesSource(TableSource):
                     detail = f"column {name}: expected {_name(kind)} as in the rows before, got {json.dumps(cell)[:40]}"
                     self.defects.add("mixed-types", self.path, detail, row=self.row_number(first + i))
                     cells[i] = None
-            cells = [None] * len(rows) if pa.types.is_null(kind) else cells
+            if pa.types.is_null(kind):
+                cells = [None] * len(rows)
+            elif pa.types.is_floating(kind):
+                cells = [None if cell is None else float(cell) for cell in cells]
             arrays[name] = pa.array(cells, kind)
         return pa.table(arrays)
 
@@ -143,7 +147,7 @@ def _fits(cell: Any, kind: pa.DataType) -> bool:
     if pa.types.is_int64(kind):
         return isinstance(cell, int) and not isinstance(cell, bool) and -(2**63) <= cell < 2**63
     if pa.types.is_floating(kind):
-        return isinstance(cell, (int, float)) and not isinstance(cell, bool)
+        return isinstance(cell, (int, float)) and not isinstance(cell, bool) and abs(cell) <= sys.float_info.max
     return isinstance(cell, str) and pa.types.is_string(kind)
 
 

@@ -153,7 +153,7 @@ def _refuse_other_types(rows: pa.Table, implied: Sequence[NodeFile]) -> None:
     if pc.any(wrong).as_py():
         row = int(np.flatnonzero(np.asarray(wrong.combine_chunks()))[0])
         node, kind, other = named[_ID][row].as_py(), named[_TYPE][row].as_py(), found[row].as_py()
-        files = first_few([f"{source.path}, column {mapping.id}" for mapping, source in implied])
+        files = " and ".join(f"{source.path}, column {mapping.id}" for mapping, source in implied)
         raise InputError(
             f"{files}: {node!r} should be a {kind!r}, but a table of nodes has it as {other!r}; "
             "give one of them a prefix, for example user_prefix 'user:'"

@@ -125,6 +125,8 @@ def import_tables(
     edges = _open(folder, mapping.edges, mapping, defects)
     interactions = _open(folder, mapping.interactions, mapping, defects)
     defects.check()
+    if not nodes:
+        raise InputError(f"{folder}: expected a table of nodes, got none")
     with images.open():
         rows = read_nodes(
             nodes,
@@ -136,7 +138,7 @@ def import_tables(
     pa.default_memory_pool().release_unused()
     defects.check()
     if not len(rows.ids):
-        raise InputError(f"{nodes[0][1].path if nodes else folder}: expected at least one node, got none")
+        raise InputError(f"{nodes[0][1].path}: expected at least one node, got none")
     order = np.asarray(pc.sort_indices(rows.ids))
     rows = rows.take(order)
     node_ids = NodeIds(rows.ids, where=_where(nodes))
@@ -173,7 +175,7 @@ def _open(
             source = open_source(path, defects, encoding=mapping.encoding, delimiter=mapping.delimiter)
             source.require(*table.roles)
         except TableError as error:
-            defects.add(error.kind, path, str(error).removeprefix(f"{path}: "))
+            defects.add(error.kind, path, error.detail)
         else:
             opened.append((table, source))
     return opened
@@ -210,7 +212,7 @@ def _read_edges(files: Sequence[tuple[EdgeTable, TableSource]], lookup: IdLookup
         try:
             tables.append(read_edges(table, source, lookup, defects))
         except TableError as error:
-            defects.add(error.kind, source.path, str(error).removeprefix(f"{source.path}: "))
+            defects.add(error.kind, source.path, error.detail)
     return tables
 
 

@@ -22,12 +22,13 @@ class TableError(InputError):
 
     Args:
         kind: One of `mmgraph.formats.tables.defects.KINDS`.
-        message: One line that names the file.
+        path: The file.
+        detail: What was expected and what was found.
     """
 
-    def __init__(self, kind: str, message: str) -> None:
-        super().__init__(message)
-        self.kind = kind
+    def __init__(self, kind: str, path: Path, detail: str) -> None:
+        super().__init__(f"{path}: {detail}")
+        self.kind, self.detail = kind, detail
 
 
 class TableSource(ABC):
@@ -46,7 +47,7 @@ class TableSource(ABC):
         self.path, self.names, self.defects = path, list(names), defects
         repeated = sorted({name for name in self.names if self.names.count(name) > 1})
         if repeated:
-            raise TableError("unreadable-file", f"{path}: duplicate columns {first_few(repeated)}")
+            raise TableError("unreadable-file", path, f"duplicate columns {first_few(repeated)}")
 
     @abstractmethod
     def read(self, columns: Sequence[str], batch_rows: int) -> Iterator[pa.Table]:
@@ -70,7 +71,7 @@ class TableSource(ABC):
         for name in names:
             if name not in self.names:
                 found = ", ".join(self.names) or "(none)"
-                raise TableError("missing-column", f"{self.path}: missing column {name!r}; found columns: {found}")
+                raise TableError("missing-column", self.path, f"missing column {name!r}; found columns: {found}")
 
     def batches(self, columns: Sequence[str] | None = None, *, batch_rows: int = BATCH_ROWS) -> Iterator[pa.Table]:
         """Read the table.
@@ -131,13 +132,13 @@ def open_source(path: Path, defects: Defects, *, encoding: str = "utf-8", delimi
     """
     if not path.is_file():
         raise TableError(
-            "unreadable-file", f"{path}: {'expected a file, found a folder' if path.is_dir() else 'file not found'}"
+            "unreadable-file", path, "expected a file, found a folder" if path.is_dir() else "file not found"
         )
     ending = ending_of(path)
     if ending is None:
         raise InputError(f"{path}: {unknown_choice('ending of a table', path.suffix, ENDINGS)}")
     if path.stat().st_size == 0:
-        raise TableError("empty-file", f"{path}: the file is empty")
+        raise TableError("empty-file", path, "the file is empty")
     if ending == ".parquet":
         return ParquetSource(path, defects)
     from mmgraph.formats.tables.delimited import DelimitedSource
@@ -159,4 +160,4 @@ def ending_of(path: Path) -> str | None:
 
 def unreadable(path: Path, error: Exception) -> TableError:
     """The error for a file that a library gave up on."""
-    return TableError("unreadable-file", f"{path}: cannot be read: {' '.join(str(error).split())}")
+    return TableError("unreadable-file", path, f"cannot be read: {' '.join(str(error).split())}")
