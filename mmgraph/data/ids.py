@@ -70,19 +70,20 @@ class NodeIds:
         self.values: np.ndarray = values.values if isinstance(values, NodeIds) else as_ids(values, where=where)
         self.where = where
         if not self._distinct():
-            counts = pc.value_counts(self._arrow)
+            counts = pc.value_counts(self.arrow)
             duplicates = counts.field("values").filter(pc.greater(counts.field("counts"), 1))
             raise InputError(f"{where}: {len(duplicates):,} duplicate ids: {first_few(duplicates.to_pylist())}")
 
     def _distinct(self) -> bool:
         if self.values.dtype == object:
-            return bool(pc.count_distinct(self._arrow).as_py() == len(self.values))
+            return bool(pc.count_distinct(self.arrow).as_py() == len(self.values))
         # Sorting ten million integers takes 80 MB; the hash table of `count_distinct` takes twenty times that.
         ordered = np.sort(self.values)
         return not bool((ordered[1:] == ordered[:-1]).any())
 
     @cached_property
-    def _arrow(self) -> pa.Array:
+    def arrow(self) -> pa.Array:
+        """The ids as an Arrow array of strings or 64-bit integers."""
         return pa.array(self.values, pa.string() if self.values.dtype == object else pa.int64())
 
     def __len__(self) -> int:
@@ -113,11 +114,11 @@ class NodeIds:
                 f"{where}: {self.where} are {_kind(self.values)}, got {_kind(wanted)} (first: {wanted[0]!r})"
             )
         if len(wanted) > len(self) // _FEW:
-            found = pc.index_in(pa.array(wanted), value_set=self._arrow)
+            found = pc.index_in(pa.array(wanted), value_set=self.arrow)
             return np.asarray(found.fill_null(-1), dtype=np.int64)
         # Few among many: look every id up among the wanted ones, rather than hash all ids for a handful of questions.
         coded = pa.array(wanted).dictionary_encode()
-        match = pc.index_in(self._arrow, value_set=coded.dictionary)
+        match = pc.index_in(self.arrow, value_set=coded.dictionary)
         position: np.ndarray = np.full(len(coded.dictionary), -1, dtype=np.int64)
         rows = np.flatnonzero(np.asarray(match.is_valid()))
         position[np.asarray(match.take(pa.array(rows)), dtype=np.int64)] = rows

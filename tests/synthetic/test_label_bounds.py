@@ -59,7 +59,9 @@ def test_the_oracle_reaches_the_bound(
     reached = accuracy(chance.argmax(dim=1), truth.values(*(target or truth.model.factors)))
     error = math.hypot(math.sqrt(reached * (1 - reached) / planted.graph.num_nodes), bound.standard_error)
     assert abs(reached - bound.value) < 3.5 * error
-    assert (bound.standard_error == 0) == (not relations and relations is not None and (name == "plain" or modalities in ((), ("text",))))
+    assert (bound.standard_error == 0) == (
+        not relations and relations is not None and (name == "plain" or modalities in ((), ("text",)))
+    )
     assert bound.standard_error < 0.005
     # The oracle's own confidence is right too.
     assert float(chance.amax(dim=1).mean()) == pytest.approx(bound.value, abs=4 * error)
@@ -125,7 +127,10 @@ def literal_evidence(planted: PlantedGraph, relation: str) -> np.ndarray:
 @pytest.mark.parametrize("relation", ["similar", "palette", "noise"])
 def test_evidence_of_links_is_the_likelihood_of_all_pairs(rich: PlantedGraph, relation: str) -> None:
     planted = planted_graph(replace(rich.truth.model.config, num_nodes=40), seed=5)
-    found, expected = neighbour_evidence(planted.truth.model, relation, planted.graph), literal_evidence(planted, relation)
+    found, expected = (
+        neighbour_evidence(planted.truth.model, relation, planted.graph),
+        literal_evidence(planted, relation),
+    )
     assert found - logsumexp(found, axis=1, keepdims=True) == pytest.approx(
         expected - logsumexp(expected, axis=1, keepdims=True), abs=1e-9
     )
@@ -152,7 +157,11 @@ def probe_accuracy(planted: PlantedGraph, x: torch.Tensor, target: torch.Tensor)
 def test_a_linear_probe_comes_close_and_does_not_pass(plain: PlantedGraph) -> None:
     text, image = (plain.graph.features[name].values for name in ("text", "image"))
     target, luck = plain.truth.community, 3.5 * 0.5 / math.sqrt(800)
-    for x, names, gap in ((text, ["text"], 0.06), (image, ["image"], 0.06), (torch.cat([text, image], 1), ["text", "image"], 0.06)):
+    for x, names, gap in (
+        (text, ["text"], 0.06),
+        (image, ["image"], 0.06),
+        (torch.cat([text, image], 1), ["text", "image"], 0.06),
+    ):
         bound = plain.truth.best_accuracy(modalities=names, relations=()).value
         reached = probe_accuracy(plain, x, target)
         assert bound - gap < reached < bound + luck, names

@@ -56,7 +56,7 @@ def test_closed_forms_are_the_averages_over_all_pairs(exponent: float | None, re
     rank = ranks(chance, pairs).rank
     assert bounds.mrr.value == pytest.approx(float((weight / rank).sum() / weight.sum()))
     # AUC by its definition, over all pairs of pairs
-    value, order = weight.sort()
+    value, _ = weight.sort()
     below = torch.searchsorted(value, value, right=False), torch.searchsorted(value, value, right=True)
     negatives = torch.cat([torch.zeros(1), (1 - value).cumsum(0)]).double()
     auc = (value * (negatives[below[0]] + negatives[below[1]]) / 2).sum() / value.sum() / (1 - value).sum()
@@ -98,7 +98,9 @@ def test_filtered_ranking_reaches_its_bound() -> None:
         graph, ids = planted.graph, planted.graph.node_ids
         out = {
             name: torch.from_numpy(
-                np.stack([ids.positions(planted.held_out.filter(_is(planted, name))[side]) for side in ("source", "target")])
+                np.stack(
+                    [ids.positions(planted.held_out.filter(_is(planted, name))[side]) for side in ("source", "target")]
+                )
             )
             for name in graph.relations
         }
@@ -129,7 +131,9 @@ def test_nothing_simple_passes_the_ceiling(plain: PlantedGraph) -> None:
     scorers = {
         "constant": torch.zeros(n, n),
         "chance": torch.rand(n, n),
-        "degree of the candidate": torch.bincount(graph.relations["noise"].edge_index[1], minlength=n).float().expand(n, n),
+        "degree of the candidate": torch.bincount(graph.relations["noise"].edge_index[1], minlength=n)
+        .float()
+        .expand(n, n),
         "features": features @ features.T,
         "same colour": (truth.values("colour")[:, None] == truth.values("colour")).float(),
         "communities, ties broken": untied((truth.community[:, None] == truth.community).double()).float(),

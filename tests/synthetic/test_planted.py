@@ -125,7 +125,8 @@ def test_relations_follow_their_factors(rich: PlantedGraph) -> None:
 
 def test_some_nodes_have_many_more_edges_than_others() -> None:
     flat, skewed = (
-        planted_graph(PlantedConfig(num_nodes=5000, modalities=(), degree_exponent=exponent)).graph for exponent in (None, 2.5)
+        planted_graph(PlantedConfig(num_nodes=5000, modalities=(), degree_exponent=exponent)).graph
+        for exponent in (None, 2.5)
     )
     most = [int(torch.bincount(g.relations["similar"].edge_index.flatten()).max()) for g in (flat, skewed)]
     assert most[0] < 25
@@ -146,7 +147,9 @@ def test_benchmark_graphs_have_the_size_asked_for() -> None:
 def test_configs_survive_yaml() -> None:
     from dataclasses import asdict
 
-    config = PlantedConfig(degree_exponent=2.5, relations=(PlantedRelation("r", factors=("shape",)), PlantedRelation("s")))
+    config = PlantedConfig(
+        degree_exponent=2.5, relations=(PlantedRelation("r", factors=("shape",)), PlantedRelation("s"))
+    )
     assert from_mapping(PlantedConfig, asdict(config)) == config
 
 
@@ -206,4 +209,6 @@ def test_blocks_can_be_made_alone_and_in_any_order() -> None:
         assert (edges.edge_index == late[block].edge_index).all()
         assert edges.part is not None
         assert (edges.part == late[block].part).all()
-    assert (forwards.feature_block("image", 1)[0] == backwards.feature_block("image", 1)[0])[forwards.feature_block("image", 1)[1]].all()
+    assert (forwards.feature_block("image", 1)[0] == backwards.feature_block("image", 1)[0])[
+        forwards.feature_block("image", 1)[1]
+    ].all()

@@ -32,7 +32,9 @@ def pair_probability(edges: EdgeSampler) -> np.ndarray:
 @pytest.mark.parametrize("exponent", [None, 2.3])
 @pytest.mark.parametrize("symmetric", [True, False])
 @pytest.mark.parametrize("homophily", [0.0, 0.7, 1.0])
-def test_every_pair_is_linked_as_often_as_the_law_says(exponent: float | None, symmetric: bool, homophily: float) -> None:
+def test_every_pair_is_linked_as_often_as_the_law_says(
+    exponent: float | None, symmetric: bool, homophily: float
+) -> None:
     relation = PlantedRelation("r", 2.0, homophily=homophily, symmetric=symmetric)
     edges = sampler(relation, num_nodes=14, factors={"f": 2}, degree_exponent=exponent)
     chance, times = pair_probability(edges), 4000

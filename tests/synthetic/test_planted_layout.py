@@ -63,5 +63,8 @@ def test_groups_are_combinations_of_the_factors() -> None:
     assert len(communities) == config.num_communities == 12
     group, size = group_of(config, ("c", "a"))
     assert size == 4
-    assert len({(g, c, a) for g, c, a in zip(group.tolist(), values["c"].tolist(), values["a"].tolist(), strict=True)}) == 4
+    assert (
+        len({(g, c, a) for g, c, a in zip(group.tolist(), values["c"].tolist(), values["a"].tolist(), strict=True)})
+        == 4
+    )
     assert group_of(config, ())[1] == 1

@@ -31,7 +31,7 @@ def test_choices_follow_the_softmax_without_replacement() -> None:
     model.users[:] = 0.7  # all users alike
     assert config.num_cold == 1
     logits, cold = model.logits(np.arange(1), np.arange(6))[0], int(np.flatnonzero(model.cold)[0])
-    users, items, place = model.choices(0)
+    users, items, _ = model.choices(0)
     assert users.tolist() == np.repeat(np.arange(30_000), model.num_interactions).tolist()
     size = model.num_interactions
     assert set(size.tolist()) == {3, 4}
@@ -58,7 +58,9 @@ def test_every_user_has_distinct_items_in_order_of_time(tastes: UserItemGraph) -
     assert bool((key.diff() > 0).all())
     by_time = np.lexsort((whole.attributes["time"].numpy(), whole.edge_index[0].numpy()))
     assert whole.edge_index[1].numpy()[by_time].tolist() == model.item_rows[items].tolist()
-    assert len({(u, t) for u, t in zip(whole.edge_index[0].tolist(), whole.attributes["time"].tolist(), strict=True)}) == len(users)
+    assert len(
+        {(u, t) for u, t in zip(whole.edge_index[0].tolist(), whole.attributes["time"].tolist(), strict=True)}
+    ) == len(users)
 
 
 def test_the_last_two_are_held_out_and_only_they_may_be_cold(tastes: UserItemGraph) -> None:
@@ -163,7 +165,10 @@ def test_nothing_simple_passes_the_bound(tastes: UserItemGraph) -> None:
     assert found["chance"].expected["recall@10"] == pytest.approx((10 / left).mean(), rel=0.05)
     # The expectation of a baseline is that of its score on the test set that was drawn.
     reached = realised(tastes, lambda u, i: torch.from_numpy(popularity(u.numpy(), i.numpy())))
-    assert abs(reached["recall@10"] - found["popularity"].expected["recall@10"]) < 4 * found["popularity"].spread["recall@10"]
+    assert (
+        abs(reached["recall@10"] - found["popularity"].expected["recall@10"])
+        < 4 * found["popularity"].spread["recall@10"]
+    )
 
 
 def test_expectations_are_averages_over_all_choices() -> None:
