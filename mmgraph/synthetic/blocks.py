@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -50,14 +51,29 @@ class EdgeBlock:
     attributes: dict[str, np.ndarray] = field(default_factory=dict)
     part: np.ndarray | None = None
 
+    def __len__(self) -> int:
+        return int(self.edge_index.shape[1])
+
+    def take(self, chosen: np.ndarray | slice) -> EdgeBlock:
+        """Edges at these places, or where a boolean mask is true."""
+        attributes = {name: values[chosen] for name, values in self.attributes.items()}
+        part = None if self.part is None else self.part[chosen]
+        return EdgeBlock(self.edge_index[:, chosen], attributes, part)
+
     def split(self) -> tuple[EdgeBlock, EdgeBlock]:
         """Edges of the graph, and those that are held out."""
-        part = np.zeros(self.edge_index.shape[1], dtype=np.int8) if self.part is None else self.part
-        sides = []
-        for chosen in (part == 0, part > 0):
-            attributes = {name: values[chosen] for name, values in self.attributes.items()}
-            sides.append(EdgeBlock(self.edge_index[:, chosen], attributes, part[chosen]))
-        return sides[0], sides[1]
+        part = np.zeros(len(self), dtype=np.int8) if self.part is None else self.part
+        return self.take(part == 0), self.take(part > 0)
+
+    @staticmethod
+    def join(blocks: Sequence[EdgeBlock]) -> EdgeBlock:
+        """All edges of some blocks of one relation, at least one, which all have a part or none has."""
+        parts = [block.part for block in blocks if block.part is not None]
+        return EdgeBlock(
+            np.concatenate([block.edge_index for block in blocks], axis=1),
+            {name: np.concatenate([block.attributes[name] for block in blocks]) for name in blocks[0].attributes},
+            np.concatenate(parts) if parts else None,
+        )
 
 
 class GraphBlocks(ABC):
@@ -102,7 +118,7 @@ class GraphBlocks(ABC):
 
     def held_out(self, relation: str, edges: EdgeBlock) -> pa.Table:
         """Edges as a table: `source`, `target` (ids), `relation`, `split`, and attributes where the relation has them."""
-        schema, size = self.held_out_schema(), edges.edge_index.shape[1]
+        schema, size = self.held_out_schema(), len(edges)
         codes = np.zeros(size, dtype=np.int8) if edges.part is None else edges.part
         columns = {
             "source": self.ids(edges.edge_index[0]),

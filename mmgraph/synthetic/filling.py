@@ -17,7 +17,7 @@ from mmgraph.data.graph_writer import graph_writer
 from mmgraph.data.ids import NodeIds
 from mmgraph.data.relation import Relation
 from mmgraph.progress import progress_bar
-from mmgraph.synthetic.blocks import GraphBlocks, block_rows, num_blocks
+from mmgraph.synthetic.blocks import EdgeBlock, GraphBlocks, block_rows, num_blocks
 
 NODE_ROWS = 2**20
 
@@ -33,15 +33,13 @@ def collect_graph(blocks: GraphBlocks) -> tuple[MultimodalGraph, pa.Table]:
     relations, held_out = {}, []
     for name, relation in header.relations.items():
         parts = [blocks.edge_block(name, block).split() for block in range(blocks.num_edge_blocks(name))]
+        edges = EdgeBlock.join([edges for edges, _ in parts])
         relations[name] = Relation(
-            torch.from_numpy(np.concatenate([edges.edge_index for edges, _ in parts], axis=1)),
+            torch.from_numpy(edges.edge_index),
             relation.source_type,
             relation.target_type,
             relation.symmetric,
-            {
-                key: torch.from_numpy(np.concatenate([e.attributes[key] for e, _ in parts]))
-                for key in relation.attributes
-            },
+            {key: torch.from_numpy(values) for key, values in edges.attributes.items()},
             relation.reverse,
         )
         held_out += [blocks.held_out(name, out) for _, out in parts]
@@ -67,25 +65,41 @@ def collect_graph(blocks: GraphBlocks) -> tuple[MultimodalGraph, pa.Table]:
     return graph, pa.concat_tables([blocks.held_out_schema().empty_table(), *held_out])
 
 
-def write_graph(blocks: GraphBlocks, folder: Path, held_out: Path) -> None:
+def write_graph(blocks: GraphBlocks, folder: Path, held_out: Path, *, most: int) -> dict[str, EdgeBlock]:
     """Write the graph to a folder, and the edges that are held out to a parquet file if there are any.
 
     The folder is what `save_graph` makes of the graph of `collect_graph`, byte for byte; memory holds one block.
+
+    Args:
+        blocks: The graph.
+        folder: Where to write the graph.
+        held_out: Where to write the other edges.
+        most: How many of them to return.
+
+    Returns:
+        The first held-out edges of each relation that has some, at most so many.
     """
+    first: dict[str, EdgeBlock] = {}
     with graph_writer(folder, blocks.header) as writer, ExitStack() as stack, progress_bar() as bar:
         table: pq.ParquetWriter | None = None
         for start in bar.track(range(0, blocks.num_nodes, NODE_ROWS), description="nodes"):
             rows = np.arange(start, min(start + NODE_ROWS, blocks.num_nodes))
             writer.add_nodes(blocks.ids(rows), blocks.node_type(rows))
         for name in blocks.header.relations:
+            kept: list[EdgeBlock] = []
             for block in bar.track(range(blocks.num_edge_blocks(name)), description=f"edges: {name}"):
                 edges, out = blocks.edge_block(name, block).split()
                 writer.add_edges(name, edges.edge_index, edges.attributes)
-                if out.edge_index.shape[1]:
+                if len(out):
                     if table is None:
                         table = stack.enter_context(pq.ParquetWriter(held_out, blocks.held_out_schema()))
                     table.write_table(blocks.held_out(name, out))
+                    if sum(map(len, kept)) < most:
+                        kept.append(out)
+            if kept:
+                first[name] = EdgeBlock.join(kept).take(slice(0, most))
         for name in blocks.header.features:
             for block in bar.track(range(num_blocks(blocks.num_nodes)), description=f"features: {name}"):
                 writer.add_features(name, *blocks.feature_block(name, block))
         bar.add_task("digests", total=None)
+    return first

@@ -8,6 +8,9 @@ from typing import Literal
 
 from mmgraph.errors import InputError, unknown_choice
 
+RESERVED = ("community", "id", "label", "split")
+"""Names that a factor cannot have."""
+
 
 @dataclass(frozen=True)
 class PlantedModality:
@@ -117,6 +120,8 @@ class PlantedConfig:
         if not self.factors:
             raise InputError("factors: expected at least one, got none")
         for factor, size in self.factors.items():
+            if factor in RESERVED:
+                raise InputError(f"a factor cannot be named {factor!r}: labels and tasks use {', '.join(RESERVED)}")
             if size < 2:
                 raise InputError(f"factor {factor!r}: expected at least 2 values, got {size}")
         if self.degree_exponent is not None and not 2 < self.degree_exponent < math.inf:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmgraph.config import from_mapping
-from mmgraph.data.store import load_graph
-from mmgraph.errors import InputError
+from mmgraph.data.graph import CHECKED_AT_ONCE
+from mmgraph.data.store import MANIFEST
+from mmgraph.errors import InputError, unknown_choice
 from mmgraph.files import atomic_folder, read_json, write_json
 from mmgraph.synthetic.filling import write_graph
 from mmgraph.synthetic.planted import PlantedTruth
 from mmgraph.synthetic.planted_config import PlantedConfig
 from mmgraph.synthetic.planted_model import PlantedModel
-from mmgraph.synthetic.tasks import MOST_ROWS, planted_tasks, user_item_tasks
+from mmgraph.synthetic.tasks import MOST_ROWS, label_tasks, link_tasks, user_item_tasks
 from mmgraph.synthetic.user_item import UserItemTruth, as_interactions
 from mmgraph.synthetic.user_item_config import UserItemConfig
 from mmgraph.synthetic.user_item_model import UserItemModel
@@ -64,17 +65,18 @@ def write_synthetic_graph(
         held_out = new / "held_out.parquet"
         if isinstance(config, PlantedConfig):
             kind, planted = "planted", PlantedModel(config, seed)
-            write_graph(planted, new / "encoded", held_out)
+            first = write_graph(planted, new / "encoded", held_out, most=MOST_ROWS)
             _write_labels(planted, new / "labels.parquet")
-            labels = pq.ParquetFile(new / "labels.parquet").read_row_group(0)
-            graph = load_graph(new / "encoded", verify=False)
-            save_tasks(planted_tasks(graph, labels, _first_rows(held_out, planted.held_out_schema())), new)
+            some = {name: (planted.held_out(name, edges), edges.edge_index) for name, edges in first.items()}
+            links = link_tasks(some, _stored_edges(new / "encoded"), planted.num_nodes)
+            labels = planted.labels(np.arange(min(MOST_ROWS, planted.num_nodes)))
+            save_tasks([*label_tasks(labels), *links], new)
             best = _planted_best(PlantedTruth(planted))
         else:
             kind, tastes = "user-item", UserItemModel(config, seed)
-            write_graph(tastes, new / "encoded", held_out)
-            table = as_interactions(_first_rows(held_out, tastes.held_out_schema()))
-            save_tasks(user_item_tasks(table), new)
+            first = write_graph(tastes, new / "encoded", held_out, most=MOST_ROWS)
+            tables = [as_interactions(tastes.held_out(name, edges)) for name, edges in first.items()]
+            save_tasks([task for table in tables for task in user_item_tasks(table)], new)
             best = _user_item_best(UserItemTruth(tastes)) if config.holdout else {}
         header = {"format": FORMAT, "version": VERSION, "kind": kind, "seed": seed}
         write_json(new / "synthetic.json", {**header, "config": asdict(config), "best": best})
@@ -91,10 +93,15 @@ def load_truth(folder: Path | str) -> PlantedTruth | UserItemTruth:
     header = read_json(path)
     if not isinstance(header, dict) or (header.get("format"), header.get("version")) != (FORMAT, VERSION):
         raise InputError(f"{path}: expected format {FORMAT!r} version {VERSION}")
-    config = from_mapping(KINDS[header["kind"]], header["config"], where=str(path))
+    kind, values, seed = (header.get(key) for key in ("kind", "config", "seed"))
+    if kind not in KINDS:
+        raise unknown_choice(f"kind in {path}:", str(kind), KINDS)
+    if not isinstance(values, dict) or type(seed) is not int:
+        raise InputError(f"{path}: expected a config and an integer as seed, got {values!r} and {seed!r}")
+    config = from_mapping(KINDS[kind], values, where=str(path))
     if isinstance(config, PlantedConfig):
-        return PlantedTruth(PlantedModel(config, header["seed"]))
-    return UserItemTruth(UserItemModel(config, header["seed"]))
+        return PlantedTruth(PlantedModel(config, seed))
+    return UserItemTruth(UserItemModel(config, seed))
 
 
 def _write_labels(model: PlantedModel, path: Path) -> None:
@@ -104,19 +111,13 @@ def _write_labels(model: PlantedModel, path: Path) -> None:
             writer.write_table(model.labels(np.arange(start, min(start + _LABEL_ROWS, model.num_nodes))))
 
 
-def _first_rows(path: Path, schema: pa.Schema) -> pa.Table:
-    """The first rows of every relation; none if there is no file."""
-    kept: list[pa.Table] = [schema.empty_table()]
-    found: dict[str, int] = {}
-    if path.exists():
-        file = pq.ParquetFile(path)
-        for group in range(file.num_row_groups):
-            name = file.read_row_group(group, columns=["relation"])["relation"][0].as_py()  # the same in all its rows
-            room = MOST_ROWS - found.get(name, 0)
-            if room > 0:
-                kept.append(file.read_row_group(group).slice(0, room))
-                found[name] = found.get(name, 0) + kept[-1].num_rows
-    return pa.concat_tables(kept)
+def _stored_edges(folder: Path) -> Iterator[np.ndarray]:
+    """All edges of a graph folder, in pieces `[2, any]`."""
+    for entry in read_json(folder / MANIFEST)["relations"].values():
+        path, length = folder / entry["edge_index"]["file"], entry["edge_index"]["shape"][1]
+        for start in range(0, length, CHECKED_AT_ONCE):
+            # Opened anew for every piece: what stays mapped counts as memory of this process.
+            yield np.array(np.load(path, mmap_mode="r")[:, start : start + CHECKED_AT_ONCE])
 
 
 def _planted_best(truth: PlantedTruth) -> dict[str, Any]:

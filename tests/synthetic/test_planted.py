@@ -158,6 +158,10 @@ def test_configs_survive_yaml() -> None:
     [
         (lambda: PlantedConfig(num_nodes=0), "num_nodes must be at least 1, got 0"),
         (lambda: PlantedConfig(factors={}), "factors: expected at least one, got none"),
+        (
+            lambda: PlantedConfig(factors={"label": 3}),
+            "a factor cannot be named 'label': labels and tasks use community, id, label, split",
+        ),
         (lambda: PlantedConfig(factors={"a": 1}), "factor 'a': expected at least 2 values, got 1"),
         (lambda: PlantedConfig(degree_exponent=2.0), "degree_exponent must be above 2, got 2.0"),
         (lambda: PlantedConfig(holdout=1.0), "holdout must lie in 0..1, below 1, got 1.0"),
