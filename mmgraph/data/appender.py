@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mmgraph.data.arrays import array_entry, array_header
 
-_COPY_BYTES = 2**24
+_COPY_BYTES = 2**20
 
 
 class ArrayAppender:

@@ -27,7 +27,7 @@ from mmgraph.tasks.base import save_tasks
 
 FORMAT, VERSION = "mmgraph.synthetic", 1
 KINDS: dict[str, type[PlantedConfig] | type[UserItemConfig]] = {"planted": PlantedConfig, "user-item": UserItemConfig}
-_LABEL_ROWS = 2**20
+LABEL_ROWS = 2**20
 
 
 def write_synthetic_graph(
@@ -42,7 +42,7 @@ def write_synthetic_graph(
     - `tasks/`: of the first 20,000 labels, and as many held-out edges of each relation
     - `synthetic.json`: config, seed and the best scores that any method can reach; `load_truth` gives the truth
 
-    Memory holds some 20 bytes per node and one block, whatever the number of edges. A killed call leaves at most a
+    Memory holds some 30 bytes per node and one block, whatever the number of edges. A killed call leaves at most a
     hidden folder beside `folder`; call again with the same arguments to get the same graph.
 
     Args:
@@ -107,8 +107,8 @@ def load_truth(folder: Path | str) -> PlantedTruth | UserItemTruth:
 def _write_labels(model: PlantedModel, path: Path) -> None:
     schema = model.labels(np.arange(0)).schema
     with pq.ParquetWriter(path, schema) as writer:
-        for start in range(0, model.num_nodes, _LABEL_ROWS):
-            writer.write_table(model.labels(np.arange(start, min(start + _LABEL_ROWS, model.num_nodes))))
+        for start in range(0, model.num_nodes, LABEL_ROWS):
+            writer.write_table(model.labels(np.arange(start, min(start + LABEL_ROWS, model.num_nodes))))
 
 
 def _stored_edges(folder: Path) -> Iterator[np.ndarray]:

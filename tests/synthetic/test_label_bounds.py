@@ -159,7 +159,6 @@ def test_a_linear_probe_comes_close_and_does_not_pass(plain: PlantedGraph) -> No
     target, luck = plain.truth.community, 3.5 * 0.5 / math.sqrt(800)
     for x, names, gap in (
         (text, ["text"], 0.06),
-        (image, ["image"], 0.06),
         (torch.cat([text, image], 1), ["text", "image"], 0.06),
     ):
         bound = plain.truth.best_accuracy(modalities=names, relations=()).value
