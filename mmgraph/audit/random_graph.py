@@ -38,7 +38,9 @@ def random_graph(like: AnyGraph, *, max_nodes: int, seed: int) -> MultimodalGrap
     counts = np.bincount(like.node_type.numpy(force=True), minlength=len(like.node_types))
     sizes = [min(int(count), max(LEAST, round(count * shrink))) if count else 0 for count in counts.tolist()]
     node_type = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
-    ids = [f"n{number}" for number in torch.randperm(len(node_type), generator=generator(seed, "canary", "ids")).tolist()]
+    ids = [
+        f"n{number}" for number in torch.randperm(len(node_type), generator=generator(seed, "canary", "ids")).tolist()
+    ]
     return MultimodalGraph(
         name="canary",
         node_ids=NodeIds(ids),
