@@ -88,7 +88,7 @@ class CanaryConfig:
     """How the canary is run.
 
     Attributes:
-        max_nodes: Size of the random graph.
+        num_nodes: Size of the random graph.
         shuffles: How often the evaluation is repeated with shuffled answers.
         width: Half width of the interval around chance, in standard deviations of the shuffled scores; 3.5 gives a
             false alarm in about 2,000 runs.
@@ -97,7 +97,7 @@ class CanaryConfig:
         pipelines: What is run, by name.
     """
 
-    max_nodes: int = 300
+    num_nodes: int = 600
     shuffles: int = 60
     width: float = 3.5
     seed: int = 0
@@ -107,9 +107,9 @@ class CanaryConfig:
     )
 
     def __post_init__(self) -> None:
-        if self.max_nodes < 50 or self.shuffles < 20:
+        if self.num_nodes < 50 or self.shuffles < 20:
             raise InputError(
-                f"the canary needs max_nodes of at least 50 and 20 shuffles, got {self.max_nodes} and {self.shuffles}"
+                f"the canary needs num_nodes of at least 50 and 20 shuffles, got {self.num_nodes} and {self.shuffles}"
             )
 
 
@@ -186,7 +186,7 @@ def ask(like: AnyGraph, held: HeldOut, pipeline: Pipeline, name: str, config: Ca
     Returns:
         The result; `None` if the shape leaves too few rows to ask about.
     """
-    graph = random_graph(like, max_nodes=config.max_nodes, seed=config.seed)
+    graph = random_graph(like, num_nodes=config.num_nodes, seed=config.seed)
     question: Question | None = make_question(graph, held, seed=config.seed)
     if question is None:
         return None

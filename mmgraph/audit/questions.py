@@ -14,6 +14,7 @@ from mmgraph.audit.material import HeldOut
 from mmgraph.data.graph import MultimodalGraph
 from mmgraph.errors import InputError
 from mmgraph.inference.table import EmbeddingTable
+from mmgraph.metrics.ranking import ranking_metrics
 from mmgraph.seeding import generator
 from mmgraph.splits.base import TEST, TRAIN, VALID, Split
 from mmgraph.splits.edges import split_edges_random
@@ -92,7 +93,7 @@ class _PairQuestion(Question):
         self.visible = message_graph(graph, split, "test")
         self.held = HeldOut("canary", split.kind, split.table, split.settings, split.method)
         self.rows = self._unknown(split.part(TEST).select([*self.held.ends, *_relation_column(split)]))
-        self.metric = "mrr" if split.kind == "edge" else "ndcg@10"
+        self.metric = "amri"  # of all ranks, and the same at chance however many answers a node has
         self.num_asked = self.rows.num_rows
         self.split = split
 
@@ -100,7 +101,7 @@ class _PairQuestion(Question):
         def answers(*, shuffle: int | None) -> float:
             rows = self.rows if shuffle is None else self._shuffled(shuffle)
             rows = rows.append_column("split", pa.array([TEST] * rows.num_rows))
-            return self._task(rows).evaluate(table, self.visible)[self.metric]
+            return ranking_metrics(self._task(rows).ranks(table, self.visible))[self.metric]
 
         return answers
 
@@ -153,25 +154,28 @@ class _LabelQuestion(Question):
         if "label" not in held.table.column_names:
             return None
         column = held.table["label"].drop_null()
-        labels = column.combine_chunks().dictionary_encode() if not pa.types.is_list(column.type) else None
-        names = column.to_pylist() if labels is None else column.cast(pa.string()).to_pylist()
+        is_list = pa.types.is_list(column.type)
+        names = column.to_pylist() if is_list else column.cast(pa.string()).to_pylist()
         if not names:
             return None
         random = np.random.default_rng(generator(seed, "canary", "labels").initial_seed())
-        rare = Counter(label for item in names for label in ([item] if isinstance(item, str) else item))
-        common = {label for label, _ in rare.most_common(MOST_CLASSES)}
-        drawn = [names[int(i)] for i in random.integers(len(names), size=graph.num_nodes)]
-        kept = [item if isinstance(item, str) else sorted(common & set(item)) for item in drawn]
-        keep = [bool(item) and (not isinstance(item, str) or item in common) for item in kept]
+        counts = Counter(label for item in names for label in ([item] if isinstance(item, str) else item))
+        common = sorted(label for label, _ in counts.most_common(MOST_CLASSES))
+        if is_list:  # as often, and as many together, as real ones
+            drawn = [
+                sorted(set(common) & set(names[int(i)])) for i in random.integers(len(names), size=graph.num_nodes)
+            ]
+        else:  # equally often: where one label is most of all, its share is what every model scores
+            drawn = [common[int(i)] for i in random.integers(len(common), size=graph.num_nodes)]
         split = split_nodes_random(pa.table({"id": graph.node_ids.arrow}), shares=NODE_SHARES, seed=seed)
         part = dict(zip(split.table["id"].to_pylist(), split.table["split"].to_pylist(), strict=True))
         rows = [
             {"id": node, "label": label, "split": part[node]}
-            for node, label, wanted in zip(graph.node_ids.values.tolist(), kept, keep, strict=True)
-            if wanted
+            for node, label in zip(graph.node_ids.values.tolist(), drawn, strict=True)
+            if label
         ]
         try:
-            task = NodeClassificationTask("canary", pa.Table.from_pylist(rows), multi_label=labels is None)
+            task = NodeClassificationTask("canary", pa.Table.from_pylist(rows), multi_label=is_list)
             task.check_trainable()
         except InputError:
             return None
