@@ -65,12 +65,10 @@ def kept(args: Namespace) -> str:
 
 
 def _rows(best: dict[str, Any]) -> list[list[object]]:
-    """One row per number."""
-    rows: list[list[object]] = []
-    for seen, score in best.get("accuracy", {}).items():
-        rows.append([f"accuracy of communities, {seen}", score["value"], score["standard_error"]])
-    for relation, scores in best.get("links", {}).items():
-        rows += [[f"links {relation}, {name}", s["value"], s["standard_error"]] for name, s in scores.items()]
+    """One row per number; exact ones have no standard error."""
+    scores = [(f"accuracy of communities, {seen}", score) for seen, score in best.get("accuracy", {}).items()]
+    for relation, found in best.get("links", {}).items():
+        scores += [(f"links {relation}, {name}", score) for name, score in found.items()]
+    rows: list[list[object]] = [[what, s["value"], s["standard_error"] or ""] for what, s in scores]
     expected = best.get("recommendation", {}).get("expected", {})
-    rows += [[f"recommendation, {name}", value, 0.0] for name, value in expected.items()]
-    return rows
+    return rows + [[f"recommendation, {name}", value, ""] for name, value in expected.items()]
