@@ -197,7 +197,9 @@ def check_relations(
                 raise InputError(
                     f"{where}, relation {name!r}: unknown {side} type {expected!r}; types: {first_few(node_types)}"
                 )
-            ends, code = relation.edge_index[row], node_types.index(expected)
+            ends = relation.edge_index[row]
+            right = node_type == node_types.index(expected)  # a byte per node: it is read once for every edge
+            all_right = bool(right.all())
             # In chunks: the edges may be a file that is larger than the memory.
             for start in range(0, ends.numel(), CHECKED_AT_ONCE):
                 part = ends[start : start + CHECKED_AT_ONCE]
@@ -207,9 +209,8 @@ def check_relations(
                         f"{where}, relation {name!r}: {side} positions must lie in 0..{node_type.numel() - 1}, "
                         f"got {low}..{high}"
                     )
-                wrong = node_type[part] != code
-                if bool(wrong.any()):
-                    edge = start + int(torch.nonzero(wrong)[0])
+                if not all_right and not bool((fits := right[part]).all()):
+                    edge = start + int(torch.nonzero(~fits)[0])
                     found = node_types[int(node_type[ends[edge]])]
                     raise InputError(
                         f"{where}, relation {name!r}, edge {edge}: {side} must be a {expected!r} node, got {found!r}"

@@ -203,7 +203,6 @@ def test_a_folder_without_header_is_told(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("without_scores")
 def test_memory_holds_some_bytes_per_node_and_none_per_edge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writing, "CHECKED_AT_ONCE", 2**16)  # pieces must be small beside the whole
-    monkeypatch.setattr("mmgraph.data.graph.CHECKED_AT_ONCE", 2**16)
 
     def peak(nodes: int) -> int:
         tracemalloc.start()
