@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -148,6 +149,24 @@ class Split:
         return f"Split({self.kind}, {self.method}: {rows})"
 
 
+def load_splits(dataset_folder: Path | str) -> dict[str, Split]:
+    """Read all splits of a dataset folder by name, in alphabetical order; none if it has no folder `splits`."""
+    found = sorted((Path(dataset_folder) / "splits").glob("[!.]*/split.json"))
+    return {path.parent.name: Split.load(path.parent) for path in found}
+
+
+def save_splits(splits: Mapping[str, Split], dataset_folder: Path | str, *, overwrite: bool = False) -> None:
+    """Write splits to `<dataset_folder>/splits/<name>`.
+
+    Raises:
+        InputError: If a name cannot be that of a folder, or one exists and is not to be overwritten.
+    """
+    for name, split in splits.items():
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+            raise InputError(f"split name {name!r}: expected letters, digits, '-', '_' and '.' only")
+        split.save(Path(dataset_folder) / "splits" / name, overwrite=overwrite)
+
+
 def column_bytes(column: pa.ChunkedArray) -> list[bytes]:
     """Bytes of a column that do not depend on how it is chunked: whether each cell is there, and the cells."""
     array = column.combine_chunks()
@@ -160,7 +179,7 @@ def column_bytes(column: pa.ChunkedArray) -> list[bytes]:
     if pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
         values = array.fill_null("").cast(pa.large_binary())
         lengths = np.asarray(pc.binary_length(values), dtype=np.int64)
-        return [present.tobytes(), lengths.tobytes(), b"".join(values.to_pylist())]
+        return [present.tobytes(), lengths.tobytes(), _all_bytes(values)]
     if array.null_count:
         array = array.fill_null(pa.scalar(0).cast(array.type))
     return [
@@ -168,6 +187,13 @@ def column_bytes(column: pa.ChunkedArray) -> list[bytes]:
         str(array.type).encode(),
         np.ascontiguousarray(array.to_numpy(zero_copy_only=False)).tobytes(),
     ]
+
+
+def _all_bytes(values: pa.LargeBinaryArray) -> bytes:
+    """Cells side by side: a slice of the buffer that holds them, without an object for each cell."""
+    _, offsets, data = values.buffers()
+    ends = np.frombuffer(offsets, dtype=np.int64)[values.offset : values.offset + len(values) + 1]
+    return b"" if data is None or not len(ends) else bytes(memoryview(data)[int(ends[0]) : int(ends[-1])])
 
 
 def _canonical(where: str, table: pa.Table, keys: Sequence[str]) -> pa.Table:
@@ -179,8 +205,9 @@ def _canonical(where: str, table: pa.Table, keys: Sequence[str]) -> pa.Table:
     for name in wanted:
         column = table[name]
         if name == "time":
-            if column.null_count:
-                raise InputError(f"{where}: {column.null_count:,} rows have no time")
+            absent = pc.is_null(column, nan_is_null=pa.types.is_floating(column.type))
+            if pc.any(absent).as_py():
+                raise InputError(f"{where}: {pc.sum(absent).as_py():,} rows have no time")
             continue
         if not (pa.types.is_string(column.type) or column.type == pa.int64()) or column.null_count:
             values = as_ids(column, where=f"{where}, column {name!r}")
@@ -191,13 +218,23 @@ def _canonical(where: str, table: pa.Table, keys: Sequence[str]) -> pa.Table:
     unknown = sorted(set(table["split"].unique().to_pylist()) - set(PARTS))
     if unknown:
         raise InputError(f"{where}, column 'split': expected {', '.join(PARTS)}, got {first_few(unknown)}")
+    table = table.combine_chunks()
+    if _ascending(table, keys).all():  # as splitters give it; sorting millions of strings takes longer than all else
+        return table
     table = table.sort_by([(name, "ascending") for name in keys]).combine_chunks()
-    if table.num_rows > 1:
-        same = pa.array(np.ones(table.num_rows - 1, dtype=bool))
-        for name in keys:
-            column = table[name]
-            same = pc.and_(same, pc.equal(column.slice(1), column.slice(0, table.num_rows - 1)))
-        if pc.any(same).as_py():
-            row = int(np.flatnonzero(np.asarray(same))[0])
-            raise InputError(f"{where}: {table.select(list(keys)).slice(row, 1).to_pylist()[0]} occurs more than once")
+    twice = np.flatnonzero(~_ascending(table, keys))
+    if len(twice):
+        row = table.select(list(keys)).slice(int(twice[0]), 1).to_pylist()[0]
+        raise InputError(f"{where}: {row} occurs more than once")
     return table
+
+
+def _ascending(table: pa.Table, keys: Sequence[str]) -> np.ndarray:
+    """For each row but the last whether the next one is truly larger, `[num_rows - 1]`, bool."""
+    count = max(table.num_rows - 1, 0)
+    less, equal = np.zeros(count, dtype=bool), np.ones(count, dtype=bool)
+    for name in keys:
+        this, following = table[name].slice(0, count), table[name].slice(1)
+        less |= equal & pc.less(this, following).to_numpy()
+        equal &= pc.equal(this, following).to_numpy()
+    return less
