@@ -48,6 +48,10 @@ Builder = Callable[[Path, BuildOptions], BuildRecord | None]
 afterwards, see `mmgraph.datasets.manifest`."""
 
 _BUILDERS = {
+    "debian": (
+        "mmgraph.datasets.debian.build",
+        "63,436 packages of Debian 12 (name, description, some icons) and what they need; sections, tags, links, baskets",
+    ),
     "movielens-100k": (
         "mmgraph.datasets.movielens",
         "943 users, 1,682 movies (title, year), 55,375 likes with time; recommendation, genres",

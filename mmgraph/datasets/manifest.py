@@ -31,12 +31,14 @@ class BuildRecord:
         pinned: The same of the sources that the card describes.
         expected: Counts that the card states for these sources and options, by dotted name as in `flat_counts`
             (`nodes.movie`, `edges.likes`, `tasks.genres.test`).
+        drawn: Such counts that depend on random numbers as well; another version of torch may draw others.
         facts: Whatever else should be known of the build, ready for JSON: release, what was left out and why.
     """
 
     sources: Mapping[str, str]
     pinned: Mapping[str, str] = field(default_factory=dict)
     expected: Mapping[str, int] = field(default_factory=dict)
+    drawn: Mapping[str, int] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -179,25 +181,26 @@ def compare_counts(name: str, record: BuildRecord, counts: Mapping[str, Any]) ->
     """Compare counts with those of the card.
 
     Returns:
-        Empty if sources are those of the card, or if there are none to compare with; else what differs.
+        What differs, in one line; empty if nothing does.
 
     Raises:
         InputError: If equal sources gave other counts.
     """
     found = dict(flat_counts(counts))
-    wrong = [
-        f"{key} {found.get(key, 0):,} (card: {count:,})"
-        for key, count in record.expected.items()
-        if found.get(key, 0) != count
-    ]
-    listed = ", ".join(wrong[:5]) + (f" and {len(wrong) - 5} more" if len(wrong) > 5 else "")
+    wrong = _differences(found, record.expected)
     if not record.pinned or record.sources == record.pinned:
         if wrong:
-            raise InputError(f"{name}: a bug in mmgraph: the sources of the card gave other counts: {listed}")
-        return ""
+            raise InputError(f"{name}: a bug in mmgraph: the sources of the card gave other counts: {wrong}")
+        drawn = _differences(found, record.drawn)
+        return f"{name}: the splits are not those of the card, random numbers differ: {drawn}" if drawn else ""
     others = sorted(key for key, digest in record.pinned.items() if record.sources.get(key) != digest)
-    told = f"counts differ: {listed}" if wrong else "all counts that can be compared are equal"
-    return f"{name}: another release of the data than the card describes ({first_few(others)}); {told}"
+    told = f"counts differ: {wrong}" if wrong else "the counts are equal"
+    return f"{name}: another release of the data than the card describes ({', '.join(others)}); {told}"
+
+
+def _differences(found: Mapping[str, int], expected: Mapping[str, int], limit: int = 5) -> str:
+    wrong = [f"{k} {found.get(k, 0):,} (card: {n:,})" for k, n in expected.items() if found.get(k, 0) != n]
+    return ", ".join(wrong[:limit]) + (f" and {len(wrong) - limit} more" if len(wrong) > limit else "")
 
 
 def flat_counts(counts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, int]]:

@@ -99,7 +99,9 @@ def read_archive(files: Mapping[str, Path]) -> Archive:
     text = decompress(files[RELEASE]).decode("utf-8", errors="replace")
     for kind, digest in archive.digests().items():
         if digest not in text:
-            raise InputError(f"{files[kind]}: expected a file of the release in {files[RELEASE]}, which lists no such one")
+            raise InputError(
+                f"{files[kind]}: expected a file of the release in {files[RELEASE]}, which lists no such one"
+            )
     return Archive(contents, _release_fields(text, where=str(files[RELEASE])))
 
 

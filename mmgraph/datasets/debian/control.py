@@ -15,7 +15,9 @@ from mmgraph.errors import InputError
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+.-]*")
 
 
-def stanzas(text: str, *, fields: Collection[str] | None = None, where: str = "control file") -> Iterator[dict[str, str]]:
+def stanzas(
+    text: str, *, fields: Collection[str] | None = None, where: str = "control file"
+) -> Iterator[dict[str, str]]:
     """Read stanzas, separated by blank lines, of `Field: value` with continuation lines that begin with a space.
 
     Args:
@@ -84,9 +86,7 @@ def version_key(version: str) -> tuple[int, tuple[tuple[str, int], ...], tuple[t
 def _part_key(part: str) -> tuple[tuple[str, int], ...]:
     """Runs of other characters and numbers in turn; the end of the text is a run as well."""
     texts, numbers = re.split(r"\d+", part), re.findall(r"\d+", part)
-    return tuple(
-        (_letters_key(text), int(number)) for text, number in zip_longest(texts, numbers, fillvalue="0")
-    )
+    return tuple((_letters_key(text), int(number)) for text, number in zip_longest(texts, numbers, fillvalue="0"))
 
 
 def _letters_key(text: str) -> str:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmgraph.datasets.debian.control import stanzas
+from mmgraph.errors import InputError
 
 COMPONENT = "main"
 
@@ -52,10 +53,16 @@ def release_sources() -> list[Source]:
 
     Suites with updates to a release (`bookworm-updates`, `bookworm-security`, `bookworm/updates`) are left out: they
     change from day to day. Whether a source is Debian's is known only when its release file is there.
+
+    Raises:
+        InputError: If a file of sources cannot be read, or is not in the format of control files.
     """
     found: dict[Source, None] = {}
     for path in _source_files():
-        text = path.read_text(encoding="utf-8", errors="replace")
+        try:
+            text = path.read_text(encoding="utf-8", errors="replace")
+        except PermissionError:
+            raise InputError(f"{path}: cannot be read; make it readable, or name local index files: --local") from None
         parse = parse_deb822 if path.suffix == ".sources" else parse_one_line
         found |= dict.fromkeys(parse(text, where=str(path)))
     codename = _codename()

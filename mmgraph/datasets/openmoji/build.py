@@ -24,6 +24,7 @@ from mmgraph.datasets.openmoji.tasks import (
     name_queries,
     split_edges,
 )
+from mmgraph.datasets.manifest import BuildRecord
 from mmgraph.files import file_digest
 from mmgraph.formats.tables import write_tables
 from mmgraph.splits.groups import check_held_out
@@ -42,9 +43,20 @@ categories from `{CATEGORIES.requirement}` (MIT); both go back to data of the Un
 """
 
 
-def build(folder: Path, options: BuildOptions) -> None:
+def build(folder: Path, options: BuildOptions) -> BuildRecord:
     """Fill an empty folder with the whole graph and its tasks."""
     build_openmoji(folder, options)
+    sources = {
+        f"{data.requirement}: {name}": digest
+        for data in (PICTURES, NAMES, CATEGORIES)
+        for name, digest in data.files.items()
+    }
+    return BuildRecord(
+        sources=sources,
+        pinned=sources,  # other data was refused already
+        expected={},
+        drawn={},
+    )
 
 
 def build_openmoji(folder: Path, options: BuildOptions, *, only: Collection[str] | None = None) -> None:

@@ -1,0 +1,219 @@
+"""Builds the folder of the package graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import torch
+
+from mmgraph.data.graph import encode_node_types
+from mmgraph.data.ids import NodeIds
+from mmgraph.data.raw import RawGraph
+from mmgraph.data.relation import Relation
+from mmgraph.datasets.base import BuildOptions
+from mmgraph.datasets.debian.apt import fetch_index
+from mmgraph.datasets.debian.archive import (
+    COMPONENTS,
+    ICONS_LARGE,
+    ICONS_SMALL,
+    PACKAGES,
+    Archive,
+    find_files,
+    read_archive,
+)
+from mmgraph.datasets.debian.baskets import TypedEdges, basket_table, hold_out_items, type_edges
+from mmgraph.datasets.debian.icons import choose_icons, read_components, read_icons
+from mmgraph.datasets.debian.packages import RELATIONS, Package, find_edges, read_packages
+from mmgraph.datasets.debian.pinned import PINNED, drawn_counts, expected_counts
+from mmgraph.datasets.debian.tasks import link_table, section_labels, split_links, tag_labels
+from mmgraph.datasets.manifest import BuildRecord
+from mmgraph.errors import InputError
+from mmgraph.formats.tables import write_tables
+from mmgraph.progress import console
+from mmgraph.splits.groups import check_held_out
+from mmgraph.tasks.base import Task, save_tasks
+from mmgraph.tasks.link_prediction import LinkPredictionTask
+from mmgraph.tasks.node_classification import NodeClassificationTask
+from mmgraph.tasks.recommendation import RecommendationTask
+
+_ENDS = {"contains": ("basket", "package"), "includes": ("basket", "basket")}
+
+NOTICE = """# debian
+
+Built by `mmgraph datasets build debian`; the card is `datasets/debian/README.md` in the source of mmgraph.
+
+Names, descriptions and relations are metadata of the Debian archive. Each icon belongs to the package that it is named
+after and has that package's licence; look it up there before you publish pictures. Do not publish this folder as a whole.
+"""
+
+
+def build(folder: Path, options: BuildOptions) -> BuildRecord:
+    """Fill an empty folder with the graph and its tasks."""
+    return build_debian(folder, obtain_archive(options), options)
+
+
+def obtain_archive(options: BuildOptions) -> Archive:
+    """Index files: local ones, or those in the cache, or fetched through apt once and kept there.
+
+    Raises:
+        InputError: If local files are not what they should be, the cache cannot be written, or fetching fails.
+    """
+    if options.local:
+        return read_archive(find_files(options.local))
+    try:
+        return _cached_archive(options.cache / "debian")
+    except (PermissionError, NotADirectoryError, FileExistsError) as error:
+        raise InputError(
+            f"{error.filename}: the cache of downloads cannot be used ({error.strerror}); choose another: --cache DIR"
+        ) from None
+
+
+def _cached_archive(cache: Path) -> Archive:
+    index = cache / "index"
+    if index.is_dir():
+        try:
+            archive = read_archive(find_files([index]))
+        except InputError:
+            console.print(f"the index files in {index} are damaged, they are fetched again", highlight=False)
+        else:
+            told = f"using the index files in {index} ({release_name(archive)}); delete the folder to fetch newer ones"
+            console.print(told, highlight=False, markup=False, soft_wrap=True)
+            return archive
+    (cache / "apt").mkdir(parents=True, exist_ok=True)
+    fetch_index(index, cache / "apt")
+    return read_archive(find_files([index]))
+
+
+def release_name(archive: Archive) -> str:
+    """For messages: `Debian 12.15 (bookworm)`."""
+    release = archive.release
+    words = [release.get("origin", ""), release.get("version", ""), f"({release.get('codename', 'unknown release')})"]
+    return " ".join(filter(None, words))
+
+
+def build_debian(folder: Path, archive: Archive, options: BuildOptions) -> BuildRecord:
+    """Fill an empty folder with the graph and its tasks.
+
+    Args:
+        folder: Where to write.
+        archive: Index files.
+        options: Seed and hold-out.
+
+    Returns:
+        Digests of the index files, and what was left out of them.
+    """
+    packages, left_out = read_packages(archive.contents[PACKAGES])
+    edges, unresolved = find_edges(packages)
+    typed = type_edges(packages, edges)
+    pictures, icon_facts = _write_icons(folder, archive, packages)
+
+    labels = {
+        "section": section_labels(packages, typed.baskets, options.seed, by_source=False),
+        "section_by_source": section_labels(packages, typed.baskets, options.seed, by_source=True),
+    }
+    tasks: list[Task] = [NodeClassificationTask(name, table) for name, table in labels.items()]
+    tags = tag_labels(packages, typed.baskets, options.seed)
+    tasks.append(NodeClassificationTask("debtags", tags, multi_label=True))
+    relations: Mapping[str, Sequence[tuple[str, str]]] = typed.relations
+    if options.holdout:
+        relations, asked = _hold_out(packages, typed, options.seed)
+        tasks += asked
+
+    write_tables(_raw_graph(packages, typed.baskets, relations, pictures), folder, overwrite=True)
+    save_tasks([task for task in tasks if any(task.num_examples(split) for split in task.splits)], folder)
+    (folder / "README.md").write_text(NOTICE, encoding="utf-8")
+    facts: dict[str, Any] = {
+        "release": dict(archive.release),
+        "edges_before_holdout": {name: len(pairs) for name, pairs in typed.relations.items()},
+        "left_out": left_out | {"names_without_edge": unresolved, "edges_of_baskets": typed.left_out},
+        "icons": icon_facts,
+    }
+    return BuildRecord(
+        sources=archive.digests(),
+        pinned=PINNED,
+        expected=expected_counts(holdout=options.holdout),
+        drawn=drawn_counts(options.seed, holdout=options.holdout),
+        facts=facts,
+    )
+
+
+def _hold_out(
+    packages: Sequence[Package], typed: TypedEdges, seed: int
+) -> tuple[dict[str, list[tuple[str, str]]], list[Task]]:
+    """The relations that are left, and the tasks about the rest."""
+    source_of = {package.name: package.source for package in packages}
+    links = split_links({name: typed.relations[name] for name in RELATIONS}, source_of, seed)
+    items = hold_out_items(typed.relations["contains"], source_of, seed)
+    hidden = set(links) | {frozenset(pair) for pair in items}
+    kept = {name: [pair for pair in pairs if frozenset(pair) not in hidden] for name, pairs in typed.relations.items()}
+    table = link_table(typed.relations, links)
+    asked = list(zip(table["source"].to_pylist(), table["target"].to_pylist(), strict=True))
+    check_held_out([*asked, *items], (pair for pairs in kept.values() for pair in pairs))
+    return kept, [
+        LinkPredictionTask("links", table),
+        RecommendationTask("baskets", "contains", "basket", "package", basket_table(items, typed.suggested)),
+    ]
+
+
+def _write_icons(folder: Path, archive: Archive, packages: Sequence[Package]) -> tuple[dict[str, Path], dict[str, Any]]:
+    """Write the icon of each package that has a usable one; returns their paths, and what was set aside."""
+    components = read_components(archive.contents[COMPONENTS]) if COMPONENTS in archive.contents else {}
+    names = {package.name for package in packages}
+    wanted = {package: icons for package, icons in components.items() if package in names}
+    files = {icon for icons in wanted.values() for icon in icons}
+    tables = [
+        read_icons(archive.contents[kind], files, where=kind)
+        for kind in (ICONS_LARGE, ICONS_SMALL)
+        if kind in archive.contents
+    ]
+    chosen, quarantined = choose_icons(wanted, tables)
+    paths = {name: folder / "images" / f"{name}.png" for name in chosen}
+    if paths:
+        (folder / "images").mkdir()
+    for name, path in paths.items():
+        path.write_bytes(chosen[name])
+    absent = len(wanted) - len(chosen)
+    return paths, {
+        "quarantined": quarantined,
+        "without_usable_file": absent,
+        "of_no_package": len(components) - len(wanted),
+    }
+
+
+def _raw_graph(
+    packages: Sequence[Package],
+    baskets: frozenset[str],
+    relations: Mapping[str, Sequence[tuple[str, str]]],
+    pictures: Mapping[str, Path],
+) -> RawGraph:
+    node_ids = NodeIds([package.name for package in packages], where="debian")
+    kinds = ["basket" if package.name in baskets else "package" for package in packages]
+    node_types, node_type = encode_node_types(kinds)
+    found = {}
+    for name, pairs in relations.items():
+        source_type, target_type = _ENDS.get(name, ("package", "package"))
+        if not {source_type, target_type} <= set(node_types):
+            continue  # an archive without baskets
+        ends = [node_ids.positions([pair[end] for pair in pairs], where=f"debian, {name}") for end in (0, 1)]
+        edge_index = torch.stack([torch.from_numpy(end) for end in ends])
+        found[name] = Relation(edge_index, source_type, target_type)
+    return RawGraph(
+        name="debian",
+        node_ids=node_ids,
+        node_types=node_types,
+        node_type=node_type,
+        relations=found,
+        content={
+            "text": [package.text for package in packages],
+            "image": [pictures.get(package.name) for package in packages],
+        },
+        columns=pa.table(
+            {
+                "source": [package.source for package in packages],
+                "version": [package.version for package in packages],
+            }
+        ),
+    )
