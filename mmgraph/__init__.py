@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mmgraph.formats.networkx import from_networkx, to_networkx
     from mmgraph.formats.pyg import from_pyg, to_pyg
     from mmgraph.formats.tables import read_tables
-    from mmgraph.formats.tables_writing import write_tables
+    from mmgraph.formats.tables.writing import write_tables
     from mmgraph.inference.embed import embed
     from mmgraph.inference.query import QueryEncoder
     from mmgraph.inference.table import EmbeddingTable
@@ -71,7 +71,7 @@ _HOME = {
     "to_networkx": "mmgraph.formats.networkx",
     "to_pyg": "mmgraph.formats.pyg",
     "write_table": "mmgraph.export.base",
-    "write_tables": "mmgraph.formats.tables_writing",
+    "write_tables": "mmgraph.formats.tables.writing",
 }
 
 __all__ = [  # noqa: RUF022  (by topic: data, model, training, use, errors)

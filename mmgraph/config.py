@@ -138,6 +138,7 @@ def explain(error: Exception, *, flags: bool = False) -> str:
     found = re.match(r'Parser key "([^"]+)"(?: element \d+)?: (.*)', text)
     if found:
         text = f"{f'--{found[1]}' if flags else _place(found[1].removeprefix('config.'))}: {found[2]}"
+    text = re.sub(r"Problem with given class_path '[^']+': (Parser key )?", "", text)  # in a list of groups
     text = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", text).replace("typing.", "")
     text = re.sub(r"Expected an? ", "expected ", text)
     return re.sub(r"\. Got value: ", ", got ", text)
@@ -157,9 +158,14 @@ def _check_keys(cls: type[Any], values: Any, where: str, group: str) -> None:
     for key, value in values.items():
         if key not in names:
             raise InputError(f"{place}: {unknown_choice('key', str(key), names)}")
+        path = f"{group}.{key}" if group else str(key)
         nested = _dataclass_of(hints[key])
         if nested is not None and not (value is None and nested is not hints[key]):
-            _check_keys(nested, value, where, f"{group}.{key}" if group else str(key))
+            _check_keys(nested, value, where, path)
+        element = _element_of(hints[key])
+        if element is not None and isinstance(value, (list, tuple)):
+            for number, item in enumerate(value):
+                _check_keys(element, item, where, f"{path}[{number}]")
 
 
 def _dataclass_of(hint: Any) -> type[Any] | None:
@@ -171,6 +177,12 @@ def _dataclass_of(hint: Any) -> type[Any] | None:
         if len(options) == 1:
             return _dataclass_of(options[0])
     return None
+
+
+def _element_of(hint: Any) -> type[Any] | None:
+    """The dataclass in `tuple[X, ...]`."""
+    arguments = typing.get_args(hint)
+    return _dataclass_of(arguments[0]) if typing.get_origin(hint) is tuple and arguments[1:] == (...,) else None
 
 
 def _plain(value: Any) -> Any:

@@ -143,3 +143,32 @@ def test_digest_follows_values_and_type() -> None:
 def test_from_mapping_says_where() -> None:
     with pytest.raises(InputError, match="^flags: key 'steps'"):
         from_mapping(RunConfig, {"steps": "x"}, where="flags")
+
+
+@dataclass(frozen=True)
+class StagesConfig:
+    """Stages.
+
+    Attributes:
+        stages: One after the other.
+    """
+
+    stages: tuple[OptimConfig, ...] = ()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("stages: [{lr: 0.1}, {rl: 0.1}]", r"^c: group 'stages\[1\]': unknown key 'rl'; choose from: lr, "),
+        ("stages: [3]", r"^c: group 'stages\[0\]': expected keys and values, got 3$"),
+        ("stages: [{lr: abc}]", r"^c: key 'stages': \"lr\": expected float, got abc$"),
+        ("stages: [{lr: -1}]", r"^c: lr must be above 0, got -1"),
+    ],
+)
+def test_lists_of_groups(text: str, message: str) -> None:
+    import yaml
+
+    with pytest.raises(InputError, match=message):
+        from_mapping(StagesConfig, yaml.safe_load(text), where="c")
+    good = from_mapping(StagesConfig, {"stages": [{"lr": 0.5}]})
+    assert good == StagesConfig((OptimConfig(lr=0.5),))

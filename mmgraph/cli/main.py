@@ -23,6 +23,7 @@ COMMANDS = {
     "demo": Command("mmgraph.cli.demo", "run the whole job on two real graphs and write a report"),
     "datasets list": Command("mmgraph.cli.datasets_list", "list the graphs that can be built"),
     "datasets build": Command("mmgraph.cli.datasets_build", "build one of them into a folder"),
+    "import": Command("mmgraph.cli.import_tables", "turn a folder of tables and images into a graph folder"),
     "encode": Command("mmgraph.cli.encode", "turn texts and images of a graph into features"),
     "pretrain": Command("mmgraph.cli.pretrain", "train one model on one or several encoded graphs"),
     "resume": Command("mmgraph.cli.resume", "go on with an interrupted training"),

@@ -66,13 +66,14 @@ class NodeIds:
     def __init__(self, values: Iterable[Any], *, where: str = "node ids") -> None:
         self.values: np.ndarray = values.values if isinstance(values, NodeIds) else as_ids(values, where=where)
         self.where = where
-        if pc.count_distinct(self._arrow).as_py() != len(self.values):
-            counts = pc.value_counts(self._arrow)
+        if pc.count_distinct(self.arrow).as_py() != len(self.values):
+            counts = pc.value_counts(self.arrow)
             duplicates = counts.field("values").filter(pc.greater(counts.field("counts"), 1))
             raise InputError(f"{where}: {len(duplicates):,} duplicate ids: {first_few(duplicates.to_pylist())}")
 
     @cached_property
-    def _arrow(self) -> pa.Array:
+    def arrow(self) -> pa.Array:
+        """The ids as an Arrow array of strings or 64-bit integers."""
         return pa.array(self.values, pa.string() if self.values.dtype == object else pa.int64())
 
     def __len__(self) -> int:
@@ -102,7 +103,7 @@ class NodeIds:
             raise InputError(
                 f"{where}: {self.where} are {_kind(self.values)}, got {_kind(wanted)} (first: {wanted[0]!r})"
             )
-        found = pc.index_in(pa.array(wanted), value_set=self._arrow)
+        found = pc.index_in(pa.array(wanted), value_set=self.arrow)
         return np.asarray(found.fill_null(-1), dtype=np.int64)
 
     def positions(self, ids: Iterable[Any], *, where: str = "ids") -> np.ndarray:

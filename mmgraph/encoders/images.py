@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import struct
-import zlib
 from abc import abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,17 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mmgraph.data.image_files import DAMAGED, one_line
 from mmgraph.encoders.base import EncodedItems, ModalityEncoder
 from mmgraph.errors import InputError, require
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-_DAMAGED = (
-    *(OSError, SyntaxError, ValueError, TypeError, ArithmeticError, LookupError, RuntimeError, EOFError),
-    *(struct.error, zlib.error, MemoryError, AttributeError),
-)
-"""What Pillow raises on damaged files; it has no base class for it."""
 
 
 def load_rgb(path: Path | str, *, size: int | None = None) -> Image:
@@ -49,11 +42,11 @@ def load_rgb(path: Path | str, *, size: int | None = None) -> Image:
                 image.draft(None, (2 * size, 2 * size))
             return _on_white(_eight_bit(PIL.ImageOps.exif_transpose(image)))
     except PIL.Image.DecompressionBombError as error:
-        raise InputError(f"{path}: image too large: {_one_line(error)}") from error
+        raise InputError(f"{path}: image too large: {one_line(error)}") from error
     except FileNotFoundError:
         raise InputError(f"{path}: file not found") from None
-    except _DAMAGED as error:
-        raise InputError(f"{path}: not a readable image: {_one_line(error)}") from error
+    except DAMAGED as error:
+        raise InputError(f"{path}: not a readable image: {one_line(error)}") from error
 
 
 def _eight_bit(image: Image) -> Image:
@@ -73,10 +66,6 @@ def _on_white(image: Image) -> Image:
         return image.convert("RGB")
     image = image.convert("RGBA")
     return PIL.Image.alpha_composite(PIL.Image.new("RGBA", image.size, "white"), image).convert("RGB")
-
-
-def _one_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [""])[0] or type(error).__name__
 
 
 class ImageEncoder(ModalityEncoder):

@@ -15,8 +15,7 @@ from mmgraph.data.graph import MultimodalGraph, encode_node_types
 from mmgraph.data.ids import NodeIds
 from mmgraph.data.relation import Relation
 from mmgraph.errors import InputError, first_few
-from mmgraph.formats.edge_table import read_relations
-from mmgraph.formats.table_file import TableFile
+from mmgraph.formats.tables.relations import EdgeRows, build_relations
 
 _SCHEMA = "mmgraph"
 
@@ -169,7 +168,8 @@ def _relations(
                 [None if v is None else list(v) for v in values], pa.list_(pa.float64(), width)
             )
     symmetric = {name for name, relation in known.items() if relation.symmetric} if graph.is_directed() else set(names)
-    built = read_relations(TableFile(where, pa.table(columns), True), ends, node_types, node_type, symmetric=symmetric)
+    rows = EdgeRows.from_table(where, pa.table(columns), ends)
+    built = build_relations([rows], node_types, node_type, symmetric=symmetric)
     for name, model in known.items():
         relation = built.pop(name, None)
         attributes = (

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mmgraph.errors import require
 from mmgraph.files import atomic_path
 from mmgraph.report.inputs import ReportInputs, load_inputs
 from mmgraph.report.map import to_grid
+from mmgraph.report.page import render
 from mmgraph.report.pictures import mosaic, thumbnail
 from mmgraph.report.plots import Series, line_chart
-from mmgraph.report.tables import MODELS, TRAINED, TaskTable, label, task_tables
+from mmgraph.report.tables import MODELS, TRAINED, TaskTable, task_tables
 
 MAP_CELL = 24
 """Pixels per picture on the map."""
@@ -34,15 +33,7 @@ def write_report(demo_folder: Path | str) -> Path:
         InputError: If a file the report needs is missing; the message names it.
     """
     inputs = load_inputs(demo_folder)
-    jinja2 = require("jinja2", extra="demo")
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters.update(count=_count, seconds=_seconds, percent=_percent, label=label)
-    template = environment.from_string(
-        (resources.files("mmgraph.report") / "template.html").read_text(encoding="utf-8")
-    )
-    page = template.render(**_context(inputs))
+    page = render("template.html", _context(inputs))
     path = inputs.folder / "report.html"
     with atomic_path(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
@@ -151,15 +142,3 @@ def _experts(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "width": width,
         "rows": [{**row, "cells": [(share, round(60 * share / top)) for share in row["load"]]} for row in rows],
     }
-
-
-def _count(value: float) -> str:
-    return f"{value:,}"
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.0f}"
-
-
-def _seconds(value: float) -> str:
-    return f"{value:.1f} s" if value < 60 else f"{int(value // 60)} min {value % 60:.0f} s"

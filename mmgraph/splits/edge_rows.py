@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -100,7 +100,7 @@ class EdgeRows:
             relation=relation[order],
             time=None if time is None else time[order],
             family=_families(chosen),
-            outside=_pairs_outside(graph, names, number),
+            outside=pairs_outside(graph, names, number),
             num_repeated=len(new) - len(order),
         )
 
@@ -219,7 +219,8 @@ def _families(relations: dict[str, Relation]) -> np.ndarray:
     return np.array([names.index(name) for name in first], dtype=np.int64)
 
 
-def _pairs_outside(graph: AnyGraph, names: tuple[str, ...], number: np.ndarray) -> np.ndarray:
+def pairs_outside(graph: AnyGraph, names: Collection[str | None], number: np.ndarray) -> np.ndarray:
+    """Keys of the pairs that relations other than these join, ascending."""
     keys = []
     for name, relation in graph.relations.items():
         if name not in names:

@@ -103,14 +103,28 @@ class TimeCut:
 
     @classmethod
     def by_shares(cls, times: np.ndarray, shares: Mapping[str, float]) -> TimeCut:
-        """Cut so that the numbers of times before and after come as close to the shares as equal times allow."""
+        """Cut so that the parts come as close to their shares as equal times allow.
+
+        No part with a share stays empty, as long as there are enough distinct times: of two, the first is training
+        and the second test; with only one, all is training.
+        """
         moments, counts = np.unique(times, return_counts=True)
-        before = np.append(0, np.cumsum(counts))  # how many are older than moment i, or than nothing at the end
-        found = []
-        for target in np.cumsum(list(shares.values()))[:2] * len(times):
-            place = int(np.argmin(np.abs(before - np.floor(target + 0.5))))
-            found.append(moments[place].item() if place < len(moments) else None)
-        return cls(*found)
+        if not len(moments):
+            return cls(None, None)
+        before = np.append(0, np.cumsum(counts))  # how many are older than moment i; at the end, all
+        train, valid, test = (share > 0 for share in shares.values())
+        if len(moments) < train + valid + test:
+            train, valid, test = True, False, test and len(moments) > 1
+        last = len(moments) - test
+        wanted = np.floor(np.cumsum(list(shares.values()))[:2] * len(times) + 0.5)
+        first_valid = np.arange(int(train), last - valid + 1)
+        # Whatever the first cut is, the best second one is the nearest that leaves enough between them.
+        nearest = len(before) - 1 - int(np.argmin(np.abs(before - wanted[1])[::-1]))
+        first_test = np.clip(nearest, first_valid + valid, last)
+        distance = np.abs(before[first_valid] - wanted[0]) + np.abs(before[first_test] - wanted[1])
+        best = len(distance) - 1 - int(np.argmin(distance[::-1]))  # of equals the later, which trains on more
+        places = int(first_valid[best]), int(first_test[best])
+        return cls(*(moments[place].item() if place < len(moments) else None for place in places))
 
     def parts(self, times: np.ndarray) -> np.ndarray:
         """The part that each time lies in, int8."""

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mmgraph.errors import InputError
-from mmgraph.splits.base import PARTS, Split, column_bytes
+from mmgraph.splits.base import PARTS, Split, column_bytes, load_splits, save_splits
 
 EDGES = {
     "source": ["b", "a", "a", "c"],
@@ -133,3 +133,23 @@ def test_an_empty_split_and_integers_of_other_widths() -> None:
     assert empty.counts == dict.fromkeys(PARTS, 0)
     narrow = pa.table({"id": pa.array(np.array([2, 1], dtype=np.int32)), "split": ["train", "test"]})
     assert Split("node", narrow, "random").table["id"].type == pa.int64()
+
+
+def test_splits_of_a_dataset_folder(tmp_path: Path) -> None:
+    assert load_splits(tmp_path) == {}
+    nodes = Split("node", pa.table({"id": [1], "split": ["train"]}), "random")
+    save_splits({"links": edge_split(), "labels": nodes}, tmp_path)
+    loaded = load_splits(tmp_path)
+    assert list(loaded) == ["labels", "links"]
+    assert loaded["links"].digest == edge_split().digest
+    with pytest.raises(InputError, match="links already exists"):
+        save_splits({"links": nodes}, tmp_path)
+    save_splits({"links": nodes}, tmp_path, overwrite=True)
+    assert load_splits(tmp_path)["links"].kind == "node"
+    with pytest.raises(InputError, match="split name '../x': expected letters"):
+        save_splits({"../x": nodes}, tmp_path)
+
+
+def test_a_time_that_is_no_number_is_no_time() -> None:
+    with pytest.raises(InputError, match="1 rows have no time"):
+        edge_split(time=[1.0, float("nan"), 2.0, 3.0])

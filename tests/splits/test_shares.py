@@ -78,8 +78,9 @@ def test_single_members_meet_the_shares_exactly_after_large_groups() -> None:
     [
         ([1, 2, 3, 4, 5, 6, 7, 8, 9, 10], (7, 9)),  # 6, 2, 2
         ([5] * 6 + [7] * 2 + [9] * 2, (7, 9)),
-        ([5] * 9 + [9], (9, 9)),  # the cut that comes closest to 6 lies after nine: nothing is left to validate
-        ([1, 9, 9, 9, 9, 9, 9, 9, 9, 9], (None, None)),  # 10 is closer to 6 than 1 is
+        ([5] * 5 + [6] * 4 + [9], (6, 9)),
+        ([5] * 9 + [9], (9, 9)),  # two moments: nothing is left to validate
+        ([1] + [9] * 9, (9, 9)),
         ([4] * 10, (None, None)),
         ([], (None, None)),
     ],
@@ -89,18 +90,38 @@ def test_time_is_cut_where_it_comes_closest(times: list[int], expected: tuple[in
     assert (cut.valid, cut.test) == expected
 
 
-@settings(max_examples=60, deadline=None)
+def test_validation_is_not_lost_between_coarse_times() -> None:
+    years = np.repeat(np.arange(2010, 2020), 10)
+    cut = TimeCut.by_shares(years, shares_of((0.85, 0.05, 0.1)))
+    assert np.bincount(cut.parts(years)).tolist() == [80, 10, 10]
+
+
+@settings(max_examples=150, deadline=None)
 @given(st.lists(st.integers(0, 12), min_size=1, max_size=60), SHARES)
 def test_cuts_are_the_best_that_equal_times_allow(times: list[int], values: tuple[float, ...]) -> None:
     array, shares = np.array(times), shares_of(values)
     cut = TimeCut.by_shares(array, shares)
     part = cut.parts(array)
-    for moment in set(times):
-        assert len(set(part[array == moment].tolist())) == 1
+    moments = sorted(set(times))
+    assert all(len(set(part[array == moment].tolist())) == 1 for moment in moments)
     assert (np.diff(part[np.argsort(array, kind="stable")]) >= 0).all()
-    possible = [int((array < moment).sum()) for moment in [*sorted(set(times)), 99]]
-    target = np.floor(values[0] * len(times) + 0.5)
-    assert abs(int((part == 0).sum()) - target) == min(abs(count - target) for count in possible)
+    wanted = [share > 0 for share in values]
+    if len(moments) < sum(wanted):
+        wanted = [True, False, wanted[2] and len(moments) > 1]
+    target = np.floor(np.cumsum(values)[:2] * len(times) + 0.5)
+
+    def cost(first: int, second: int) -> float:
+        return float(abs((array < first).sum() - target[0]) + abs((array < second).sum() - target[1]))
+
+    possible = []
+    for first in [*moments, 99]:
+        for second in [moment for moment in [*moments, 99] if moment >= first]:
+            sizes = [(array < first).sum(), ((array >= first) & (array < second)).sum(), (array >= second).sum()]
+            if all(size > 0 for size, needed in zip(sizes, wanted, strict=True) if needed):
+                possible.append(cost(first, second))
+    chosen = [99 if moment is None else moment for moment in (cut.valid, cut.test)]
+    assert cost(*chosen) == min(possible)
+    assert all((part == code).any() for code, needed in enumerate(wanted) if needed)
 
 
 def test_settle_keeps_a_unit_where_it_is_first() -> None:

@@ -141,7 +141,7 @@ def test_csv_ids_and_texts_survive(tmp_path_factory: pytest.TempPathFactory, raw
         (["0", "-5"], ["0", "0"], [-5, 0]),
         (["1", "02"], ["1", "1"], ["02", "1"]),
         (["1", "2", "x"], ["1", "2"], ["1", "2", "x"]),
-        (["1", "2"], ["1", "02"], ["1", "2"]),  # one odd id in the edges makes all of them strings
+        (["1", "2"], ["1", "02"], [1, 2]),  # an odd id in the edges is no node, whatever the others are
         (["+1", "2"], ["2", "2"], ["+1", "2"]),
         (["1.0", "2"], ["2", "2"], ["1.0", "2"]),
         (["1e3", "2"], ["2", "2"], ["1e3", "2"]),
@@ -170,9 +170,18 @@ def test_ids_of_mixed_files_follow_the_typed_one(tmp_path: Path) -> None:
     pq.write_table(pa.table({"id": [1, 2]}), tmp_path / "nodes.parquet")
     assert read_tables(tmp_path).node_ids.values.tolist() == [1, 2]
     write_csv(tmp_path / "edges.csv", "source,target", "1,x")
-    message = (
-        "edges.csv, column source: " + f"{tmp_path / 'nodes.parquet'}, column id are integers, got strings (first: '1')"
-    )
+    message = f"{tmp_path / 'edges.csv'}, row 1: column target: no node has the id 'x'"
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        read_tables(tmp_path)
+    (tmp_path / "edges.csv").unlink()
+    pq.write_table(pa.table({"source": ["1"], "target": ["2"]}), tmp_path / "edges.parquet")
+    message = "column id: ids are integers here and strings elsewhere"
+    with pytest.raises(InputError, match=message):
+        read_tables(tmp_path)
+    write_csv(tmp_path / "nodes.csv", "id", "1", "x")
+    (tmp_path / "nodes.parquet").unlink()
+    pq.write_table(pa.table({"source": [1], "target": [1]}), tmp_path / "edges.parquet")
+    message = f"edges.parquet, column source: {tmp_path / 'nodes.csv'}, column id are strings, got integers (first: 1)"
     with pytest.raises(InputError, match=re.escape(message)):
         read_tables(tmp_path)
 
@@ -272,13 +281,14 @@ def test_unknown_ends_are_listed_or_dropped(tmp_path: Path, caplog: pytest.LogCa
     write_csv(tmp_path / "nodes.csv", "id", "a", "b")
     unknown = [f"a,x{i}" for i in range(6)]
     write_csv(tmp_path / "edges.csv", "source,target,w", "a,b,7", *(f"{row},1" for row in [*unknown, "y,x0", "b,a"]))
-    message = f"{tmp_path / 'edges.csv'}: 7 edges name ids that are no nodes: 'x0', 'x1', 'x2', 'x3', 'x4' and 2 more"
+    listed = "'x0', 'x1', 'x2', 'x3', 'x4' and 2 more (first in row 2)"
+    message = f"{tmp_path / 'edges.csv'}: 7 edges name ids that are no nodes: {listed}"
     with pytest.raises(InputError) as error:
         read_tables(tmp_path)
     assert str(error.value) == message
     with caplog.at_level(logging.WARNING):
         raw = read_tables(tmp_path, on_unknown="drop")
-    assert caplog.messages == [f"{message}; dropped these edges"]
+    assert caplog.messages == [f"{message}; left out"]
     assert raw.relations["edge"].edge_index.tolist() == [[0, 1], [1, 0]]
     assert raw.relations["edge"].attributes["w"].tolist() == [7, 1]
     with pytest.raises(InputError, match="unknown on_unknown 'ignore'; choose from: "):
@@ -293,17 +303,20 @@ GOOD = {"nodes.csv": "id\na\nb\n", "edges.csv": "source,target\na,b\n"}
     [
         ({"nodes.csv": "name,kind\na,b\n"}, "{0}/nodes.csv: missing column 'id'; found columns: name, kind"),
         ({"edges.csv": "source,to\na,b\n"}, "{0}/edges.csv: missing column 'target'; found columns: source, to"),
-        ({"nodes.csv": None}, "{0}: expected nodes.parquet or nodes.csv, found 'edges.csv'"),
-        ({"edges.csv": None}, "{0}: expected edges.parquet or edges.csv, found 'nodes.csv'"),
-        ({"nodes.parquet": ""}, "{0}: expected nodes.parquet or nodes.csv, found both"),
+        ({"nodes.csv": None}, "{0}: expected nodes.parquet, nodes.csv, nodes.tsv or nodes.jsonl, found 'edges.csv'"),
+        ({"edges.csv": None}, "{0}: expected edges.parquet, edges.csv, edges.tsv or edges.jsonl, found 'nodes.csv'"),
+        ({"nodes.parquet": ""}, "{0}: expected one table nodes, found 'nodes.parquet', 'nodes.csv'"),
         ({"nodes.csv": "id\n"}, "{0}/nodes.csv: expected at least one node, got none"),
-        ({"nodes.csv": ""}, "{0}/nodes.csv: cannot be read: Empty CSV file"),
+        ({"nodes.csv": ""}, "{0}/nodes.csv: the file is empty"),
         ({"nodes.csv": None, "nodes.parquet": "x"}, "{0}/nodes.parquet: cannot be read: "),
-        ({"nodes.csv": "id,text\na,b,c\n"}, "{0}/nodes.csv: cannot be read: CSV parse error: "),
+        ({"nodes.csv": "id,text\na,b,c\n"}, "{0}/nodes.csv, row 1: expected 2 columns, got 3"),
         ({"nodes.csv": "id,x,x\na,b,c\n"}, "{0}/nodes.csv: duplicate columns 'x'"),
-        ({"nodes.csv": "id\na\nb\na\n"}, "{0}/nodes.csv, column id: 1 duplicate ids: 'a'"),
-        ({"nodes.csv": "id,text\na,b\n,c\n"}, "{0}/nodes.csv, column id: missing id in row 1"),
-        ({"edges.csv": "source,target\na,\n"}, "{0}/edges.csv, column target: missing id in row 0"),
+        (
+            {"nodes.csv": "id\na\nb\na\n"},
+            "{0}/nodes.csv, row 3: column id: duplicate id 'a'; the first row with it counts",
+        ),
+        ({"nodes.csv": "id,text\na,b\n,c\n"}, "{0}/nodes.csv, row 2: column id: expected an id, got nothing"),
+        ({"edges.csv": "source,target\na,\n"}, "{0}/edges.csv, row 1: column target: expected an id, got nothing"),
         (
             {"nodes.csv": "id,type\na,x\nb,y\n", "edges.csv": "source,target\na,b\na,a\n"},
             "{0}/edges.csv: relation 'edge' joins several pairs of node types (x to x, x to y); "
@@ -350,7 +363,9 @@ def test_no_folder(tmp_path: Path) -> None:
 def test_invalid_utf8(tmp_path: Path) -> None:
     (tmp_path / "nodes.csv").write_bytes("id,text\na,caf\u00e9\n".encode("latin-1"))
     write_csv(tmp_path / "edges.csv", "source,target")
-    with pytest.raises(InputError, match=rf"^{re.escape(str(tmp_path))}/nodes.csv: cannot be read: .*UTF8"):
+    with pytest.raises(
+        InputError, match=rf"^{re.escape(str(tmp_path))}/nodes.csv, row 1: column text: expected UTF-8, got byte 0xe9$"
+    ):
         read_tables(tmp_path)
 
 
@@ -427,7 +442,7 @@ def test_interrupted_write_leaves_nothing(
         raise error
 
     raw = make_raw_graph(tmp_path / "pictures")
-    monkeypatch.setattr("mmgraph.formats.tables_writing.write_json", fail)
+    monkeypatch.setattr("mmgraph.formats.tables.writing.write_json", fail)
     with pytest.raises(type(error)):
         write_tables(raw, tmp_path / "toy")
     assert [path.name for path in tmp_path.iterdir()] == ["pictures"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,15 +15,18 @@ import pyarrow.parquet as pq
 from mmgraph.data.raw import RawGraph
 from mmgraph.errors import InputError, first_few
 from mmgraph.files import atomic_folder, write_json
-from mmgraph.formats.edge_table import edge_table
+from mmgraph.formats.tables.canonical import MODALITIES
+from mmgraph.formats.tables.relations import edge_schema, edge_tables
+from mmgraph.formats.tables.source import ENDINGS
 
-MODALITIES = {"text": "text", "image": "file"}
-"""Columns of the node table that hold content, and whether they hold it or name a file."""
+_OURS = {
+    *(f"{stem}{ending}" for stem in ("nodes", "edges") for ending in ENDINGS),
+    *("graph.json", "tasks", "splits", "encoded", "README.md", "dataset.json"),
+    *("labels.parquet", "mapping.yaml", "quarantine.csv", "report.html", "statistics.json"),
+}
 
-_OURS = {"nodes.parquet", "nodes.csv", "edges.parquet", "edges.csv", "graph.json", "tasks", "encoded", "README.md"}
 
-
-def write_tables(raw: RawGraph, folder: Path | str, *, overwrite: bool = False) -> Path:
+def write_tables(raw: RawGraph, folder: Path | str, *, overwrite: bool = False, copy_files: bool = True) -> Path:
     """Write a raw graph as a folder of tables that `read_tables` reads, whole or not at all.
 
     Files of content (images) are copied into the folder: to the same relative path if they were in it before, else
@@ -32,6 +36,8 @@ def write_tables(raw: RawGraph, folder: Path | str, *, overwrite: bool = False) 
         raw: What to write.
         folder: Where to write.
         overwrite: Replace the dataset that is there, with all that belongs to it (tasks, encoded graph).
+        copy_files: Copy files of content. Otherwise they stay where they are, and the tables name their relative
+            paths: that saves room, and breaks when one of the folders is moved.
 
     Returns:
         The folder.
@@ -40,11 +46,8 @@ def write_tables(raw: RawGraph, folder: Path | str, *, overwrite: bool = False) 
         InputError: If the folder exists and is not to be overwritten, or holds other things than a dataset.
     """
     folder = Path(folder)
-    if overwrite and folder.is_dir():
-        kept = {_folder_of(modality) for modality in raw.content}
-        strangers = [path.name for path in sorted(folder.iterdir()) if path.name not in _OURS | kept]
-        if strangers:
-            raise InputError(f"{folder}: refusing to overwrite a folder that also holds {first_few(strangers)}")
+    if overwrite:
+        check_overwrite(folder, raw)
     kinds = {modality: _kind(modality, items) for modality, items in raw.content.items()}
     with atomic_folder(folder, overwrite=overwrite) as new:
         columns: dict[str, Any] = {
@@ -52,17 +55,32 @@ def write_tables(raw: RawGraph, folder: Path | str, *, overwrite: bool = False) 
             "type": pa.array(np.asarray(raw.node_types, dtype=object)[raw.node_type.numpy(force=True)]),
         }
         for modality, items in raw.content.items():
-            texts = items if kinds[modality] == "text" else _copy_files(items, modality, old=folder, new=new)
-            columns[modality] = pa.array(texts, pa.string())
+            if kinds[modality] == "file":
+                items = _copy_files(items, modality, old=folder, new=new) if copy_files else _relative_to(items, folder)
+            columns[modality] = pa.array(items, pa.string())
         extra = raw.columns if raw.columns is not None else pa.table({})
         for name, column in zip(extra.column_names, extra.columns, strict=True):
             if name in columns:
                 raise InputError(f"graph {raw.name!r}: a column cannot be named {name!r}")
             columns[name] = column
         pq.write_table(pa.table(columns), new / "nodes.parquet")
-        pq.write_table(edge_table(raw.relations, raw.node_ids), new / "edges.parquet")
+        with pq.ParquetWriter(new / "edges.parquet", edge_schema(raw.relations, raw.node_ids)) as writer:
+            for edges in edge_tables(raw.relations, raw.node_ids):
+                writer.write_table(edges)
         write_json(new / "graph.json", _settings(raw, kinds))
     return folder
+
+
+def check_overwrite(folder: Path, raw: RawGraph) -> None:
+    """Refuse to overwrite a folder that is no dataset.
+
+    Raises:
+        InputError: Names what else it holds.
+    """
+    ours = _OURS | {_folder_of(modality) for modality in raw.content}
+    strangers = [path.name for path in sorted(folder.iterdir()) if path.name not in ours] if folder.is_dir() else []
+    if strangers:
+        raise InputError(f"{folder}: refusing to overwrite a folder that also holds {first_few(strangers)}")
 
 
 def _settings(raw: RawGraph, kinds: dict[str, str]) -> dict[str, Any]:
@@ -93,6 +111,10 @@ def _kind(modality: str, items: Sequence[Any]) -> str:
 
 def _folder_of(modality: str) -> str:
     return "images" if modality == "image" else modality
+
+
+def _relative_to(items: Sequence[Path | str | None], folder: Path) -> list[str | None]:
+    return [None if item is None else Path(os.path.relpath(item, folder)).as_posix() for item in items]
 
 
 def _copy_files(items: Sequence[Path | str | None], modality: str, *, old: Path, new: Path) -> list[str | None]:
