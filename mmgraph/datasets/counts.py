@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from mmgraph.data.store import find_graph, load_graph
 from mmgraph.files import read_json
-from mmgraph.formats.tables_writing import MODALITIES
+from mmgraph.formats.tables.canonical import MODALITIES
 from mmgraph.tasks.base import Task, load_tasks
 
 
@@ -32,8 +32,7 @@ def _graph_counts(folder: Path) -> dict[str, Any]:
         nodes, edges = (pq.ParquetFile(folder / f"{name}.parquet") for name in ("nodes", "edges"))
         counts = {
             "nodes": _values(nodes, "type", default="node"),
-            "edges": _values(edges, "relation", default="edge")
-            | {name: 0 for name in settings.get("empty_relations", {})},
+            "edges": _values(edges, "relation", default="edge") | dict.fromkeys(settings.get("empty_relations", {}), 0),
         }
         wanted = [name for name in MODALITIES | settings.get("modalities", {}) if name in nodes.schema_arrow.names]
         table = nodes.read(wanted)

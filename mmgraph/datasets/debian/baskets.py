@@ -18,11 +18,13 @@ import torch
 
 from mmgraph.datasets.debian.packages import RELATIONS, Package
 from mmgraph.seeding import generator
+from mmgraph.splits.base import TEST, TRAIN, VALID, Split
+from mmgraph.tasks.recommendation import RecommendationTask
 
 BASKET_SECTIONS = ("metapackages", "tasks")
 CONTENTS = ("depends", "recommends")
 MIN_ITEMS = 5
-SHARES = {"test": 0.2, "valid": 0.1}
+SHARES = {TRAIN: 0.7, VALID: 0.1, TEST: 0.2}
 
 Edges = Mapping[str, Sequence[tuple[str, str]]]
 """Pairs of names, source first, by relation."""
@@ -115,7 +117,7 @@ def hold_out_items(
     for family in families(items):
         left = {basket: len(items[basket]) // 2 for basket in family}
         together = sorted(set().union(*(items[basket] for basket in family)))
-        lacking = {split: round(share * len(together)) for split, share in SHARES.items()}
+        lacking = {part: round(SHARES[part] * len(together)) for part in (TEST, VALID)}
         rng = generator(seed, "debian", "baskets", family[0])
         for index in torch.randperm(len(together), generator=rng).tolist():
             item = together[index]
@@ -131,16 +133,24 @@ def hold_out_items(
     return held_out
 
 
-def basket_table(held_out: Mapping[tuple[str, str], str], suggested: Iterable[tuple[str, str]]) -> pa.Table:
-    """Interactions of the task: held-out items, and as `seen` what a basket only suggests, no wrong answer and no right one.
-
-    Returns:
-        Columns `user` (the basket), `item`, `split`.
-    """
-    rows = sorted((dict.fromkeys(suggested, "seen") | dict(held_out)).items())
+def split_items(contains: Sequence[tuple[str, str]], source_of: Mapping[str, str], seed: int) -> Split | None:
+    """Split what baskets contain, see `hold_out_items`; `None` if there are no baskets."""
+    if not contains:
+        return None
+    held_out = hold_out_items(contains, source_of, seed)
     columns = {
-        "user": [pair[0] for pair, _ in rows],
-        "item": [pair[1] for pair, _ in rows],
-        "split": [split for _, split in rows],
+        "user": [basket for basket, _ in contains],
+        "item": [item for _, item in contains],
+        "split": [held_out.get(pair, TRAIN) for pair in contains],
     }
-    return pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
+    ends = {"relation": "contains", "user_type": "basket", "item_type": "package"}
+    return Split("interaction", pa.table(columns), "random-by-family", {"shares": SHARES, "seed": seed} | ends)
+
+
+def basket_task(split: Split, suggested: Iterable[tuple[str, str]]) -> RecommendationTask:
+    """The task `baskets`: held-out items; what a basket only suggests is `seen`, no wrong answer and no right one."""
+    asked = split.part(VALID, TEST).select(["user", "item", "split"])
+    pairs = sorted(suggested)
+    seen = {"user": [pair[0] for pair in pairs], "item": [pair[1] for pair in pairs], "split": ["seen"] * len(pairs)}
+    rows = pa.concat_tables([asked, pa.table(seen, schema=asked.schema)])
+    return RecommendationTask("baskets", "contains", "basket", "package", rows)

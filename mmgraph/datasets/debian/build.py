@@ -24,20 +24,21 @@ from mmgraph.datasets.debian.archive import (
     find_files,
     read_archive,
 )
-from mmgraph.datasets.debian.baskets import TypedEdges, basket_table, hold_out_items, type_edges
+from mmgraph.datasets.debian.baskets import TypedEdges, basket_task, split_items, type_edges
 from mmgraph.datasets.debian.icons import choose_icons, read_components, read_icons
 from mmgraph.datasets.debian.packages import RELATIONS, Package, find_edges, read_packages
 from mmgraph.datasets.debian.pinned import PINNED, drawn_counts, expected_counts
-from mmgraph.datasets.debian.tasks import link_table, section_labels, split_links, tag_labels
+from mmgraph.datasets.debian.tasks import package_groups, split_links, split_sections, split_tags
 from mmgraph.datasets.manifest import BuildRecord
 from mmgraph.errors import InputError
+from mmgraph.files import file_digest
 from mmgraph.formats.tables import write_tables
 from mmgraph.progress import console
-from mmgraph.splits.groups import check_held_out
+from mmgraph.splits.base import TEST, VALID, Split, save_splits
+from mmgraph.splits.message import message_graph
 from mmgraph.tasks.base import Task, save_tasks
 from mmgraph.tasks.link_prediction import LinkPredictionTask
 from mmgraph.tasks.node_classification import NodeClassificationTask
-from mmgraph.tasks.recommendation import RecommendationTask
 
 _ENDS = {"contains": ("basket", "package"), "includes": ("basket", "basket")}
 
@@ -110,52 +111,64 @@ def build_debian(folder: Path, archive: Archive, options: BuildOptions) -> Build
     typed = type_edges(packages, edges)
     pictures, icon_facts = _write_icons(folder, archive, packages)
 
-    labels = {
-        "section": section_labels(packages, typed.baskets, options.seed, by_source=False),
-        "section_by_source": section_labels(packages, typed.baskets, options.seed, by_source=True),
-    }
-    tasks: list[Task] = [NodeClassificationTask(name, table) for name, table in labels.items()]
-    tags = tag_labels(packages, typed.baskets, options.seed)
-    tasks.append(NodeClassificationTask("debtags", tags, multi_label=True))
-    relations: Mapping[str, Sequence[tuple[str, str]]] = typed.relations
-    if options.holdout:
-        relations, asked = _hold_out(packages, typed, options.seed)
-        tasks += asked
-
-    write_tables(_raw_graph(packages, typed.baskets, relations, pictures), folder, overwrite=True)
-    save_tasks([task for task in tasks if any(task.num_examples(split) for split in task.splits)], folder)
+    made = split_archive(packages, typed, pictures, options)
+    graph = _raw_graph(packages, typed, pictures)
+    for split in made.values():
+        graph = message_graph(graph, split)  # without what is asked
+    tasks = [make_task(name, split, typed) for name, split in made.items()]
+    write_tables(graph, folder, overwrite=True)
+    save_splits(made, folder)
+    save_tasks([task for task in tasks if any(map(task.num_examples, task.splits))], folder)
     (folder / "README.md").write_text(NOTICE, encoding="utf-8")
-    facts: dict[str, Any] = {
-        "release": dict(archive.release),
-        "edges_before_holdout": {name: len(pairs) for name, pairs in typed.relations.items()},
-        "left_out": left_out | {"names_without_edge": unresolved, "edges_of_baskets": typed.left_out},
-        "icons": icon_facts,
-    }
     return BuildRecord(
         sources=archive.digests(),
         pinned=PINNED,
         expected=expected_counts(holdout=options.holdout),
         drawn=drawn_counts(options.seed, holdout=options.holdout),
-        facts=facts,
+        facts={
+            "release": dict(archive.release),
+            "edges_before_holdout": {name: len(pairs) for name, pairs in typed.relations.items()},
+            "left_out": left_out | {"names_without_edge": unresolved, "edges_of_baskets": typed.left_out},
+            "icons": icon_facts,
+        },
     )
 
 
-def _hold_out(
-    packages: Sequence[Package], typed: TypedEdges, seed: int
-) -> tuple[dict[str, list[tuple[str, str]]], list[Task]]:
-    """The relations that are left, and the tasks about the rest."""
-    source_of = {package.name: package.source for package in packages}
-    links = split_links({name: typed.relations[name] for name in RELATIONS}, source_of, seed)
-    items = hold_out_items(typed.relations["contains"], source_of, seed)
-    hidden = set(links) | {frozenset(pair) for pair in items}
-    kept = {name: [pair for pair in pairs if frozenset(pair) not in hidden] for name, pairs in typed.relations.items()}
-    table = link_table(typed.relations, links)
-    asked = list(zip(table["source"].to_pylist(), table["target"].to_pylist(), strict=True))
-    check_held_out([*asked, *items], (pair for pairs in kept.values() for pair in pairs))
-    return kept, [
-        LinkPredictionTask("links", table),
-        RecommendationTask("baskets", "contains", "basket", "package", basket_table(items, typed.suggested)),
-    ]
+def split_archive(
+    packages: Sequence[Package], typed: TypedEdges, pictures: Mapping[str, Path], options: BuildOptions
+) -> dict[str, Split]:
+    """All splits by the name of the task that they make; what the archive has no data for is left out.
+
+    Args:
+        packages: All packages.
+        typed: All edges.
+        pictures: Path of the icon by package.
+        options: Seed, and whether edges are held out.
+    """
+    digests = {name: file_digest(path) for name, path in pictures.items()}
+    alike = package_groups(packages, digests, by_source=False)
+    related = package_groups(packages, digests, by_source=True)
+    splits = {
+        "section": split_sections(packages, typed.baskets, alike, options.seed),
+        "section_by_source": split_sections(packages, typed.baskets, related, options.seed),
+        "debtags": split_tags(packages, typed.baskets, related, options.seed),
+    }
+    if options.holdout:
+        source_of = {package.name: package.source for package in packages}
+        splits["links"] = split_links({name: typed.relations[name] for name in RELATIONS}, source_of, options.seed)
+        splits["baskets"] = split_items(typed.relations["contains"], source_of, options.seed)
+    return {name: split for name, split in splits.items() if split is not None}
+
+
+def make_task(name: str, split: Split, typed: TypedEdges) -> Task:
+    """The task that asks for what a split holds out."""
+    if split.kind == "node":
+        return NodeClassificationTask(
+            name, split.table.select(["id", "label", "split"]), multi_label=pa.types.is_list(split.table["label"].type)
+        )
+    if split.kind == "edge":
+        return LinkPredictionTask(name, split.part(VALID, TEST))
+    return basket_task(split, typed.suggested)
 
 
 def _write_icons(folder: Path, archive: Archive, packages: Sequence[Package]) -> tuple[dict[str, Path], dict[str, Any]]:
@@ -183,17 +196,13 @@ def _write_icons(folder: Path, archive: Archive, packages: Sequence[Package]) ->
     }
 
 
-def _raw_graph(
-    packages: Sequence[Package],
-    baskets: frozenset[str],
-    relations: Mapping[str, Sequence[tuple[str, str]]],
-    pictures: Mapping[str, Path],
-) -> RawGraph:
+def _raw_graph(packages: Sequence[Package], typed: TypedEdges, pictures: Mapping[str, Path]) -> RawGraph:
+    """The graph with all its edges."""
     node_ids = NodeIds([package.name for package in packages], where="debian")
-    kinds = ["basket" if package.name in baskets else "package" for package in packages]
+    kinds = ["basket" if package.name in typed.baskets else "package" for package in packages]
     node_types, node_type = encode_node_types(kinds)
     found = {}
-    for name, pairs in relations.items():
+    for name, pairs in typed.relations.items():
         source_type, target_type = _ENDS.get(name, ("package", "package"))
         if not {source_type, target_type} <= set(node_types):
             continue  # an archive without baskets

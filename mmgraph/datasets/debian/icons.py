@@ -73,7 +73,7 @@ def _reduced(document: str) -> str:
 
 def _parse(document: str, where: str) -> dict[str, Any]:
     try:
-        component = yaml.load(document, Loader=_LOADER)  # noqa: S506  (both are safe loaders)
+        component = yaml.load(document, Loader=_LOADER)
     except yaml.YAMLError as error:
         raise InputError(f"{where}: expected YAML, got: {' '.join(str(error).split())}") from None
     if not isinstance(component, dict):

@@ -11,8 +11,11 @@ import torch
 
 from mmgraph.datasets.debian.baskets import BASKET_SECTIONS, Edges
 from mmgraph.datasets.debian.packages import Package
+from mmgraph.datasets.grouping import joined_groups
 from mmgraph.seeding import generator
-from mmgraph.splits.groups import EDGE_SHARES, NODE_SHARES, grouped_split
+from mmgraph.splits.base import TEST, TRAIN, VALID, Split
+from mmgraph.splits.groups import EDGE_SHARES
+from mmgraph.splits.nodes import split_nodes_stratified
 
 ASKED_RELATIONS = ("recommends", "suggests")
 MIN_PER_TAG = 100
@@ -23,57 +26,62 @@ _PLACEHOLDER = re.compile(r"role::.*|.*::TODO")
 """What a package is technically (library, documentation) is in its name; `TODO` stands where nobody has looked yet."""
 
 
-def section_labels(packages: Iterable[Package], baskets: Collection[str], seed: int, *, by_source: bool) -> pa.Table:
-    """Sections of packages; metapackages and tasks are left out, which are a form and no subject.
+def package_groups(packages: Iterable[Package], pictures: Mapping[str, str], *, by_source: bool) -> dict[str, str]:
+    """Groups of packages that no split of labels tears apart: those with the same description or icon.
+
+    Args:
+        packages: All packages.
+        pictures: Digest of the icon by name of the package.
+        by_source: Keep all packages of one source package together as well.
+
+    Returns:
+        Group by name. Case, white space and punctuation of descriptions do not count.
+    """
+    packages = list(packages)
+    shared: list[Mapping[str, str]] = [
+        {p.name: plain for p in packages if (plain := " ".join(re.findall(r"\w+", p.description.casefold())))},
+        pictures,
+    ]
+    if by_source:
+        shared.append({p.name: p.source for p in packages})
+    return joined_groups([p.name for p in packages], *shared)
+
+
+def split_sections(
+    packages: Iterable[Package], baskets: Collection[str], groups: Mapping[str, str], seed: int
+) -> Split | None:
+    """Split packages by section; metapackages and tasks are left out, which are a form and no subject.
 
     Args:
         packages: All packages.
         baskets: Names of those that are baskets; they have no label.
+        groups: Group by name.
         seed: Seed of the split.
-        by_source: Keep all packages of one source package in one split; otherwise only those with the same description.
 
     Returns:
-        Columns `id`, `label`, `split`; every section in all splits, as far as groups allow.
+        A split with the column `label`; `None` if no package has a section.
     """
-    labelled = [p for p in packages if p.name not in baskets and p.section and p.section not in BASKET_SECTIONS]
-    groups = {p.name: p.source if by_source else _plain(p.description or p.name) for p in labelled}
-    sections: dict[str, Counter[str]] = defaultdict(Counter)
-    for package in labelled:
-        sections[groups[package.name]][str(package.section)] += 1
-    # One stratum per group, whatever sections its members have: a group is never torn apart.
-    stratum = {
-        group: min(counts.items(), key=lambda item: (-item[1], item[0]))[0] for group, counts in sections.items()
-    }
-    members: dict[str, list[Package]] = defaultdict(list)
-    for package in labelled:
-        members[stratum[groups[package.name]]].append(package)
-    rows = []
-    for section, found in sorted(members.items()):
-        rng = generator(seed, "debian", "section", "by source" if by_source else "by text", section)
-        splits = grouped_split([groups[package.name] for package in found], NODE_SHARES, rng)
-        rows += [(package.name, str(package.section), split) for package, split in zip(found, splits, strict=True)]
-    return _table(sorted(rows), ("id", "label", "split"))
+    rows = [(p.name, p.section) for p in packages if p.name not in baskets and p.section not in BASKET_SECTIONS]
+    rows = [(name, section) for name, section in rows if section]
+    names, sections = [name for name, _ in rows], [section for _, section in rows]
+    table = pa.table({"id": pa.array(names, pa.string()), "label": pa.array(sections, pa.string())})
+    return split_nodes_stratified(table, seed=seed, groups=groups) if rows else None
 
 
-def tag_labels(packages: Iterable[Package], baskets: Collection[str], seed: int) -> pa.Table:
-    """Debtags of the packages that have any of `usable_tags`; all packages of one source lie in one split.
+def split_tags(
+    packages: Iterable[Package], baskets: Collection[str], groups: Mapping[str, str], seed: int
+) -> Split | None:
+    """Split the packages that have any of `usable_tags`.
 
     Returns:
-        Columns `id`, `label` (a list), `split`.
+        A split with the column `label` (a list); `None` if there is no such package.
     """
     tagged = [package for package in packages if package.tags and package.name not in baskets]
     wanted = usable_tags(tagged)
-    rows = [(package, [tag for tag in package.tags if tag in wanted]) for package in tagged]
-    rows = [(package, tags) for package, tags in rows if tags]
-    rng = generator(seed, "debian", "debtags")
-    splits = grouped_split([package.source for package, _ in rows], NODE_SHARES, rng)
-    return pa.table(
-        {
-            "id": pa.array([package.name for package, _ in rows], pa.string()),
-            "label": pa.array([tags for _, tags in rows], pa.list_(pa.string())),
-            "split": pa.array(splits, pa.string()),
-        }
-    )
+    rows = [(package.name, tags) for package in tagged if (tags := [tag for tag in package.tags if tag in wanted])]
+    names, lists = [name for name, _ in rows], [tags for _, tags in rows]
+    table = pa.table({"id": pa.array(names, pa.string()), "label": pa.array(lists, pa.list_(pa.string()))})
+    return split_nodes_stratified(table, seed=seed, groups=groups) if rows else None
 
 
 def usable_tags(tagged: Sequence[Package]) -> set[str]:
@@ -94,47 +102,42 @@ def _signs(package: Package) -> set[str]:
     return {*re.findall(r"[a-z]+|[0-9]+", package.name), f"section {package.section}"}
 
 
-def split_links(relations: Edges, source_of: Mapping[str, str], seed: int) -> dict[frozenset[str], str]:
+def split_links(relations: Edges, source_of: Mapping[str, str], seed: int) -> Split | None:
     """Choose pairs of packages that leave the graph: 5 % for `valid`, 10 % for `test`.
 
     A pair moves with all its edges, in both relations and directions. All pairs between the same two source packages
     share a split: otherwise a quarter of the test pairs would be told by a sibling (`gcc-12-multilib` suggests the same
     documentation as `gcc-12`). A pair that `depends` or `enhances` joins too is not asked: the graph tells it anyway.
 
+    Args:
+        relations: All pairs of packages by relation.
+        source_of: Name of the source package by package.
+        seed: Seed of the split.
+
     Returns:
-        `valid` or `test` by pair.
+        A split of all edges of both relations; `None` if there are none.
     """
     told = {frozenset(pair) for name, pairs in relations.items() if name not in ASKED_RELATIONS for pair in pairs}
-    asked = {frozenset(pair) for name in ASKED_RELATIONS for pair in relations[name]} - told
+    rows = [(*pair, name) for name in ASKED_RELATIONS for pair in relations[name]]
+    if not rows:
+        return None
+    pairs = {frozenset(row[:2]) for row in rows}
+    asked = pairs - told
     groups: dict[tuple[str, ...], list[frozenset[str]]] = defaultdict(list)
     for pair in asked:
         groups[tuple(sorted(source_of[name] for name in pair))].append(pair)
-    # Groups in random order: `grouped_split` would put the large ones into training, all of them.
+    # Groups in random order: a splitter that places the largest first would put all of these into training.
     names = sorted(groups)
     waiting = [names[i] for i in torch.randperm(len(names), generator=generator(seed, "debian", "links")).tolist()]
     chosen: dict[frozenset[str], str] = {}
-    for split, share in ((split, share) for split, share in EDGE_SHARES.items() if split != "train"):
+    for part in (VALID, TEST):
         drawn: list[frozenset[str]] = []
-        while waiting and len(drawn) < round(share * len(asked)):
+        while waiting and len(drawn) < round(EDGE_SHARES[part] * len(asked)):
             drawn += groups[waiting.pop()]
-        chosen |= dict.fromkeys(drawn, split)
-    return chosen
-
-
-def link_table(relations: Edges, chosen: Mapping[frozenset[str], str]) -> pa.Table:
-    """Edges of the chosen pairs; columns `source`, `target`, `relation`, `split`."""
-    rows = [
-        (*pair, name, chosen[frozenset(pair)])
-        for name in ASKED_RELATIONS
-        for pair in relations[name]
-        if frozenset(pair) in chosen
-    ]
-    return _table(sorted(rows), ("source", "target", "relation", "split"))
-
-
-def _plain(text: str) -> str:
-    return " ".join(re.findall(r"\w+", text.casefold()))
-
-
-def _table(rows: Sequence[tuple[str, ...]], names: Sequence[str]) -> pa.Table:
-    return pa.table({name: pa.array([row[i] for row in rows], pa.string()) for i, name in enumerate(names)})
+        chosen |= dict.fromkeys(drawn, part)
+    columns = {name: [row[i] for row in rows] for i, name in enumerate(("source", "target", "relation"))}
+    columns["split"] = [chosen.get(frozenset(row[:2]), TRAIN) for row in rows]
+    settings = {"shares": EDGE_SHARES, "seed": seed, "relations": list(ASKED_RELATIONS), "together": "pair"}
+    return Split(
+        "edge", pa.table(columns), "random-by-source", settings | {"told_by_other_relations": len(pairs & told)}
+    )

@@ -13,6 +13,7 @@ from mmgraph.data.ids import NodeIds
 from mmgraph.data.raw import RawGraph
 from mmgraph.data.relation import Relation
 from mmgraph.datasets.base import BuildOptions
+from mmgraph.datasets.manifest import BuildRecord
 from mmgraph.datasets.openmoji.pictures import picture_folder, rasterise
 from mmgraph.datasets.openmoji.sequences import SYMMETRIC_RELATIONS, Edges, emoji_relations, variant_groups
 from mmgraph.datasets.openmoji.source import CATEGORIES, NAMES, PICTURES, Emoji, read_emoji
@@ -24,7 +25,6 @@ from mmgraph.datasets.openmoji.tasks import (
     name_queries,
     split_edges,
 )
-from mmgraph.datasets.manifest import BuildRecord
 from mmgraph.files import file_digest
 from mmgraph.formats.tables import write_tables
 from mmgraph.splits.groups import check_held_out
