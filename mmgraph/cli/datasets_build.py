@@ -57,7 +57,7 @@ def count_rows(counts: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         for name, count in counts[key].items()
     ]
     for name, task in counts["tasks"].items():
-        shown = [f"{key.replace('_', ' ')} {count:,}" for key, count in task.items()]
+        shown = [f"{key.replace('_', ' ')} {count:,}" for key, count in task.items() if count]
         rows.append(("task", name, ", ".join(shown)))
     return rows
 

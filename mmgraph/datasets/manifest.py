@@ -193,9 +193,13 @@ def compare_counts(name: str, record: BuildRecord, counts: Mapping[str, Any]) ->
             raise InputError(f"{name}: a bug in mmgraph: the sources of the card gave other counts: {wrong}")
         drawn = _differences(found, record.drawn)
         return f"{name}: the splits are not those of the card, random numbers differ: {drawn}" if drawn else ""
-    others = sorted(key for key, digest in record.pinned.items() if record.sources.get(key) != digest)
-    told = f"counts differ: {wrong}" if wrong else "the counts are equal"
-    return f"{name}: another release of the data than the card describes ({', '.join(others)}); {told}"
+    others = [
+        key if key in record.sources else f"no {key}"
+        for key, digest in sorted(record.pinned.items())
+        if record.sources.get(key) != digest
+    ]
+    told = f"counts differ: {wrong}" if wrong else "its counts are equal"
+    return f"{name}: built from other data than the card describes ({', '.join(others)}); {told}"
 
 
 def _differences(found: Mapping[str, int], expected: Mapping[str, int], limit: int = 5) -> str:
