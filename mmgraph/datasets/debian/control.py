@@ -84,9 +84,16 @@ def version_key(version: str) -> tuple[int, tuple[tuple[str, int], ...], tuple[t
 
 
 def _part_key(part: str) -> tuple[tuple[str, int], ...]:
-    """Runs of other characters and numbers in turn; the end of the text is a run as well."""
+    """Runs of other characters and numbers in turn, and the end, which is a run as well.
+
+    Empty runs before the end do not count, as `1a` and `1a0` are equal.
+    """
     texts, numbers = re.split(r"\d+", part), re.findall(r"\d+", part)
-    return tuple((_letters_key(text), int(number)) for text, number in zip_longest(texts, numbers, fillvalue="0"))
+    runs = [(_letters_key(text), int(number)) for text, number in zip_longest(texts, numbers, fillvalue="0")]
+    end = (_letters_key(""), 0)
+    while len(runs) > 1 and runs[-1] == end:
+        runs.pop()
+    return (*runs, end)
 
 
 def _letters_key(text: str) -> str:

@@ -7,6 +7,7 @@ References:
 from __future__ import annotations
 
 import io
+import re
 import struct
 import tarfile
 import zlib
@@ -42,6 +43,8 @@ def read_components(data: bytes, *, where: str = "Components") -> dict[str, tupl
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise InputError(f"{where}: expected UTF-8, got: {error}") from None
+    if not re.match(r"(---\s*)?File: *DEP-11", text):
+        raise InputError(f"{where}: expected an index of components (File: DEP-11), got {text[:40]!r}")
     found: dict[str, list[tuple[bool, int, str, str]]] = {}
     # Names and descriptions in dozens of languages are most of the file, and most of the time of a YAML parser.
     for document in ("\n" + text).split("\n---"):
