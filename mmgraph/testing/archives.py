@@ -57,7 +57,13 @@ def package_stanzas() -> list[dict[str, str]]:
         for section in SUBJECTS
     ]
     stanzas += [
-        {"Package": "init-tool", "Version": "1", "Section": "admin", "Description": "starts", "Provides": "starter (= 1)"},
+        {
+            "Package": "init-tool",
+            "Version": "1",
+            "Section": "admin",
+            "Description": "starts",
+            "Provides": "starter (= 1)",
+        },
         {"Package": "init-tool", "Version": "0.9", "Section": "admin", "Description": "an older one"},
         {"Package": "mail-a", "Version": "1", "Provides": "mail-server", "Depends": "starter", "Section": "mail"},
         {"Package": "mail-b", "Version": "1", "Provides": "mail-server", "Section": "non-free/mail"},
@@ -76,7 +82,11 @@ def package_stanzas() -> list[dict[str, str]]:
                 "Suggests": items[20],
             },
             common
-            | {"Package": f"{section}-desktop", "Description": f"{section} on a desktop", "Depends": ", ".join(items[8:16])},
+            | {
+                "Package": f"{section}-desktop",
+                "Description": f"{section} on a desktop",
+                "Depends": ", ".join(items[8:16]),
+            },
         ]
     stanzas.append({"Package": "small-meta", "Version": "1", "Section": "metapackages", "Depends": "draw-0"})
     return stanzas

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 from collections.abc import Callable
@@ -104,7 +105,7 @@ def test_apt_works_in_folders_of_its_own(machine: FakeApt, monkeypatch: pytest.M
     work = machine.root / "cache" / "apt"
     for words in machine.calls("apt-get"):
         assert words[:2] == ["-c", str(work / "apt.conf")]
-        options = dict(word.split("=", 1) for flag, word in zip(words, words[1:], strict=False) if flag == "-o")
+        options = dict(word.split("=", 1) for flag, word in itertools.pairwise(words) if flag == "-o")
         assert options == {
             "Dir::State::lists": str(work / "lists"),
             "Dir::Cache": str(work / "cache"),

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import functools
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -44,7 +42,9 @@ def test_what_is_no_stanza_is_refused_with_its_line(text: str, message: str) -> 
     st.lists(
         st.tuples(
             NAME,
-            st.sampled_from(["", ":any", " (>= 1.0-2)", ":amd64 (<< 2:1~rc1)", " [amd64 !i386]", " <!nocheck> <cross>"]),
+            st.sampled_from(
+                ["", ":any", " (>= 1.0-2)", ":amd64 (<< 2:1~rc1)", " [amd64 !i386]", " <!nocheck> <cross>"]
+            ),
             st.sampled_from([", ", " | ", ",\n ", "|"]),
         )
     )
@@ -97,8 +97,19 @@ def test_versions_sort_as_in_dpkg(one: str, other: str) -> None:
 
 
 def test_known_orders_of_versions() -> None:
-    ascending = ["1.0~rc1-1", "1.0~rc1-1+b1", "1.0", "1.0-1~bpo1", "1.0-1", "1.0-1+b1", "1.0a-1", "1.0+dfsg-1", "1.10-1"]
+    ascending = [
+        "1.0~rc1-1",
+        "1.0~rc1-1+b1",
+        "1.0",
+        "1.0-1~bpo1",
+        "1.0-1",
+        "1.0-1+b1",
+        "1.0a-1",
+        "1.0+dfsg-1",
+        "1.10-1",
+    ]
     ascending += ["1.10-1-2", "1:0.5"]
-    assert sorted(reversed(ascending), key=version_key) == ascending
-    assert sorted(ascending, key=functools.cmp_to_key(lambda a, b: compare(a, b)))[0] == "1.0~rc1-1"
+    keys = [version_key(version) for version in ascending]
+    assert keys == sorted(keys)
+    assert len(set(keys)) == len(keys)
     assert version_key("1.0") == version_key("0:1.0-0")
