@@ -32,6 +32,7 @@ COMMANDS = {
     "embed": Command("mmgraph.cli.export", "write the embeddings of all nodes with their ids (same as export)"),
     "export": Command("mmgraph.cli.export", "write the embeddings of all nodes with their ids"),
     "search": Command("mmgraph.cli.search", "find the nodes nearest to a text, an image or a node"),
+    "audit-split": Command("mmgraph.cli.audit_split", "look for held-out data that reaches training"),
     "doctor": Command("mmgraph.cli.doctor", "show versions, extras, devices and caches"),
 }
 
@@ -45,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Words after `mmgraph`, by default those of the process.
 
     Returns:
-        0; 2 after bad input, a missing extra or a failed write; 130 after Ctrl-C; 141 if the reader of standard
+        0, or what the command returns (`audit-split`: 1 after a leak); 2 after bad input, a missing extra or a failed write; 130 after Ctrl-C; 141 if the reader of standard
         output went away.
     """
     words = list(sys.argv[1:] if argv is None else argv)
@@ -108,8 +109,7 @@ def _dispatch(words: list[str], state: _State) -> int:
         state.args = state.parser.parse_args(rest)
     except SystemExit as stop:  # --help and --print_config have printed their text
         return int(stop.code or 0)
-    state.module.run(state.args)
-    return EXIT_OK
+    return state.module.run(state.args) or EXIT_OK
 
 
 def overview(group: str = "") -> str:
