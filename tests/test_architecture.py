@@ -26,7 +26,7 @@ LAYERS: list[set[str]] = [
     {"objectives", "inference"},
     {"tasks"},
     {"datasets", "training"},
-    {"export"},
+    {"export", "audit"},
     {"report"},
     {"cli"},
 ]

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from mmgraph.audit.edges import positions_of
-from mmgraph.audit.findings import Finding, examples
+from mmgraph.audit.findings import Finding
 from mmgraph.audit.material import AnyGraph, HeldOut, Material
 from mmgraph.errors import InputError, first_few
 from mmgraph.files import read_json
@@ -114,5 +114,3 @@ def _numbers(graph: AnyGraph, name: str) -> np.ndarray | None:
     if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
         return None
     return np.asarray(column.cast(pa.float64()).to_numpy(), dtype=np.float64)
-
-

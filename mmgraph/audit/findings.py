@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -86,6 +86,6 @@ def examples(items: Iterable[Any], *, join: str = " - ") -> str:
     return first_few(shown, 3)
 
 
-def pairs_of(*columns: Sequence[Any]) -> list[tuple[Any, ...]]:
+def pairs_of(*columns: Iterable[Any]) -> list[tuple[Any, ...]]:
     """Rows of columns as tuples."""
     return list(zip(*columns, strict=True))

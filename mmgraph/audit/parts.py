@@ -25,7 +25,9 @@ def check_parts(material: Material) -> Iterator[Finding]:
             yield from _pairs_in_two_parts(held)
         else:
             column = "id" if held.kind == "node" else "query"
-            torn = _torn(pd.DataFrame({"unit": held.table[column].to_pylist(), "part": held.table["split"].to_pylist()}))
+            torn = _torn(
+                pd.DataFrame({"unit": held.table[column].to_pylist(), "part": held.table["split"].to_pylist()})
+            )
             if torn:
                 what = "nodes" if held.kind == "node" else "queries"
                 detail = f"{len(torn):,} {what} lie in two parts, for example {examples(torn)}"
@@ -63,7 +65,9 @@ def check_time(material: Material) -> Iterator[Finding]:
         late = held.part(TRAIN).filter(pc.greater_equal(held.part(TRAIN)["time"], first))
         if late.num_rows:
             pairs = pairs_of(*(late[side].to_pylist()[:4] for side in held.ends))
-            detail = f"{late.num_rows:,} training rows are not older than the first asked one ({first}): {examples(pairs)}"
+            detail = (
+                f"{late.num_rows:,} training rows are not older than the first asked one ({first}): {examples(pairs)}"
+            )
             yield Finding("future-in-training", held.where, late.num_rows, detail)
         for name, graph in material.graphs.items():
             count = _late_edges(held, graph, first)

@@ -20,10 +20,10 @@ from mmgraph.seeding import generator
 DIM = 16
 """Width of random features."""
 LEAST = 12
-"""Nodes of a type at least, if the graph has so many."""
+"""Nodes of a type at least, if there are any."""
 
 
-def random_graph(like: AnyGraph, *, max_nodes: int, seed: int) -> MultimodalGraph:
+def random_graph(like: AnyGraph, *, num_nodes: int, seed: int) -> MultimodalGraph:
     """Draw a graph with the types, relations, mean degrees and missing modalities of another one, and nothing else.
 
     Edges join pairs that are drawn uniformly; a relation and its declared reverse state the same edges. Features are
@@ -31,26 +31,28 @@ def random_graph(like: AnyGraph, *, max_nodes: int, seed: int) -> MultimodalGrap
 
     Args:
         like: The graph whose shape is taken.
-        max_nodes: About so many nodes at most; edges shrink in proportion.
+        num_nodes: About so many nodes; edges shrink or grow in proportion.
         seed: Another seed, another graph.
     """
-    shrink = min(1.0, max_nodes / like.num_nodes)
+    scale = num_nodes / like.num_nodes
     counts = np.bincount(like.node_type.numpy(force=True), minlength=len(like.node_types))
-    sizes = [min(int(count), max(LEAST, round(count * shrink))) if count else 0 for count in counts.tolist()]
+    sizes = [max(LEAST, round(count * scale)) if count else 0 for count in counts.tolist()]
     node_type = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
-    ids = [f"n{number}" for number in torch.randperm(len(node_type), generator=generator(seed, "canary", "ids")).tolist()]
+    ids = [
+        f"n{number}" for number in torch.randperm(len(node_type), generator=generator(seed, "canary", "ids")).tolist()
+    ]
     return MultimodalGraph(
         name="canary",
         node_ids=NodeIds(ids),
         node_types=like.node_types,
         node_type=node_type,
-        relations=_relations(like.relations, like.node_types, node_type, shrink, seed),
+        relations=_relations(like.relations, like.node_types, node_type, scale, seed),
         features=_features(like, node_type, seed),
     )
 
 
 def _relations(
-    relations: Mapping[str, Relation], node_types: tuple[str, ...], node_type: Tensor, shrink: float, seed: int
+    relations: Mapping[str, Relation], node_types: tuple[str, ...], node_type: Tensor, scale: float, seed: int
 ) -> dict[str, Relation]:
     drawn: dict[str, Relation] = {}
     for name, model in relations.items():
@@ -59,7 +61,7 @@ def _relations(
         else:
             ends = [torch.nonzero(node_type == node_types.index(kind)).flatten() for kind in _types(model)]
             pairs = _pairs(*ends, symmetric=model.source_type == model.target_type)
-            count = min(max(1, round(model.num_edges * shrink)), pairs.size(1) // 3) if model.num_edges else 0
+            count = min(max(1, round(model.num_edges * scale)), pairs.size(1) // 3) if model.num_edges else 0
             chosen = torch.randperm(pairs.size(1), generator=generator(seed, "canary", "edges", name))[:count].sort()
             drawn[name] = replace(model, edge_index=pairs[:, chosen.values], attributes={})
         random = generator(seed, "canary", "attributes", name)

@@ -24,6 +24,7 @@ COMMANDS = {
     "datasets list": Command("mmgraph.cli.datasets_list", "list the graphs that can be built"),
     "datasets build": Command("mmgraph.cli.datasets_build", "build one of them into a folder"),
     "import": Command("mmgraph.cli.import_tables", "turn a folder of tables and images into a graph folder"),
+    "split": Command("mmgraph.cli.split", "hold edges, labels or interactions out of a graph, and make a task of them"),
     "encode": Command("mmgraph.cli.encode", "turn texts and images of a graph into features"),
     "pretrain": Command("mmgraph.cli.pretrain", "train one model on one or several encoded graphs"),
     "resume": Command("mmgraph.cli.resume", "go on with an interrupted training"),
@@ -31,6 +32,7 @@ COMMANDS = {
     "embed": Command("mmgraph.cli.export", "write the embeddings of all nodes with their ids (same as export)"),
     "export": Command("mmgraph.cli.export", "write the embeddings of all nodes with their ids"),
     "search": Command("mmgraph.cli.search", "find the nodes nearest to a text, an image or a node"),
+    "audit-split": Command("mmgraph.cli.audit_split", "look for held-out data that reaches training"),
     "doctor": Command("mmgraph.cli.doctor", "show versions, extras, devices and caches"),
 }
 
@@ -44,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Words after `mmgraph`, by default those of the process.
 
     Returns:
-        0; 2 after bad input, a missing extra or a failed write; 130 after Ctrl-C; 141 if the reader of standard
+        0, or what the command returns (`audit-split`: 1 after a leak); 2 after bad input, a missing extra or a failed write; 130 after Ctrl-C; 141 if the reader of standard
         output went away.
     """
     words = list(sys.argv[1:] if argv is None else argv)
@@ -107,8 +109,7 @@ def _dispatch(words: list[str], state: _State) -> int:
         state.args = state.parser.parse_args(rest)
     except SystemExit as stop:  # --help and --print_config have printed their text
         return int(stop.code or 0)
-    state.module.run(state.args)
-    return EXIT_OK
+    return state.module.run(state.args) or EXIT_OK
 
 
 def overview(group: str = "") -> str:

@@ -16,8 +16,8 @@ class CommandModule(Protocol):
     def build_parser(self) -> ArgumentParser:
         """Make the parser of the command."""
 
-    def run(self, args: Namespace) -> None:
-        """Do the work; results go to standard output."""
+    def run(self, args: Namespace) -> int | None:
+        """Do the work; results go to standard output. May return an exit code other than 0."""
 
     def kept(self, args: Namespace) -> str:
         """Say what an interrupted command leaves behind and how to go on."""

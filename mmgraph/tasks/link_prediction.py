@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -13,18 +14,21 @@ from torch import Tensor
 
 from mmgraph.data.graph import MultimodalGraph
 from mmgraph.errors import InputError
+from mmgraph.files import content_digest
 from mmgraph.metrics.ranking import Ranks, ranking_metrics, ranks_against
+from mmgraph.splits.negatives import negatives_digest
 from mmgraph.tasks.alignment import AlignedGraph, CosineScores, PairSet, chunk_size, refuse_leaks
 from mmgraph.tasks.base import QueryFunction, Task, checked_table
+from mmgraph.tasks.fixed_negatives import checked_negatives, rank_against_fixed
 
 if TYPE_CHECKING:
     from mmgraph.inference.table import EmbeddingTable
 
 
 class LinkPredictionTask(Task):
-    """Full ranking of held-out edges by cosine.
+    """Ranking of held-out edges by cosine, among all nodes or among negatives that the task holds.
 
-    Each edge is ranked twice: its target among all nodes of the target's type, and its source among all nodes of
+    Full ranking, the default: each edge is ranked twice: its target among all nodes of the target's type, and its source among all nodes of
     the source's type. Known neighbours of the query node, in any relation and direction, in the graph, `valid` or
     `test`, are no candidates (filtered ranking): a cosine knows neither relation nor direction, so to rank a known
     neighbour first is no mistake. The query node itself is no candidate either.
@@ -45,10 +49,31 @@ class LinkPredictionTask(Task):
         super().__init__(name)
         edges = checked_table(self.where, edges, ids=("source", "target"), texts=("relation",), splits=self.splits)
         self.edges = edges.select(["source", "target", "relation", "split"])
+        if "negatives" in edges.column_names:
+            negatives = checked_negatives(self.where, edges["negatives"], self.edges["target"].type)
+            self.edges = self.edges.append_column("negatives", negatives)
+
+    @cached_property
+    def negatives_digest(self) -> str | None:
+        """Hash of the fixed negatives, `None` without any; see `mmgraph.splits.negatives.negatives_digest`."""
+        return negatives_digest(self.edges) if "negatives" in self.edges.column_names else None
+
+    @cached_property
+    def digest(self) -> str:
+        """Hash of the edges, and of their negatives if they are fixed."""
+        if self.negatives_digest is None:
+            return str(super().digest)
+        without = LinkPredictionTask(self.name, self.edges.drop_columns(["negatives"]))
+        return content_digest(without.digest, self.negatives_digest)
 
     @property
     def protocol(self) -> str:
         """One line for the report."""
+        if self.negatives_digest is not None:
+            return (
+                "target ranked among the fixed negatives of its edge only, nothing filtered, cosine, ties by mean rank; "
+                f"negatives {self.negatives_digest[:12]}"
+            )
         return (
             "full ranking over all nodes of the type, filtered (graph, valid, test; any relation, both directions), "
             "mean of both ends, cosine, ties by mean rank"
@@ -65,7 +90,7 @@ class LinkPredictionTask(Task):
         return cls(name, tables["edges"])
 
     def num_examples(self, split: str) -> int:
-        """Number of held-out edges; each is ranked in both directions."""
+        """Number of held-out edges; each is ranked in both directions, or once among fixed negatives."""
         return int(pc.sum(pc.equal(self.edges["split"], split)).as_py() or 0)
 
     def evaluate(
@@ -83,10 +108,20 @@ class LinkPredictionTask(Task):
         return ranking_metrics(self.ranks(table, graph, split=split))
 
     def ranks(self, table: EmbeddingTable, graph: MultimodalGraph, *, split: str = "test") -> Ranks:
-        """Rank of every edge at both ends: `2 * num_examples` ranks, grouped by type of the candidates."""
+        """Rank of every edge at both ends: `2 * num_examples` ranks, grouped by type of the candidates.
+
+        Among fixed negatives: one rank for each edge, in the order of `edges`.
+        """
         aligned = AlignedGraph(graph)
         held_out = self.check(aligned)
         vectors = aligned.unit_vectors(table)
+        if self.negatives_digest is not None:
+            rows = pc.equal(self.edges["split"], split)
+            lists = self.edges["negatives"].filter(rows).combine_chunks()
+            others = aligned.find(lists.flatten(), f"{self.where}, column 'negatives'")
+            pairs = held_out[:, torch.from_numpy(rows.to_numpy())]
+            lengths = torch.tensor(pc.list_value_length(lists).to_pylist(), dtype=torch.int64)
+            return rank_against_fixed(vectors, pairs, others, lengths)
         known = PairSet(torch.cat([aligned.edges(), held_out, held_out.flip(0)], dim=1), aligned.num_nodes)
         chosen = held_out[:, torch.from_numpy(pc.equal(self.edges["split"], split).to_numpy())]
         pairs = torch.cat([chosen, chosen.flip(0)], dim=1)  # query node, positive

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -24,6 +25,23 @@ if TYPE_CHECKING:
 
 ScoreFunction = Callable[[Tensor, Tensor], Tensor]
 """Scores `[num_users, num_items]` of users and items, both given by their positions in the graph."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Positives:
+    """What became of the positives of a split, grouped by user.
+
+    Attributes:
+        ranks: One rank for each.
+        user: `[num_positives]`: number of the user.
+        is_cold: `[num_positives]`: the item has no edge of the relation.
+        coverage: Share of the items that are listed for at least one user.
+    """
+
+    ranks: Ranks
+    user: Tensor
+    is_cold: Tensor
+    coverage: float
 
 
 class RecommendationTask(Task):
@@ -88,16 +106,11 @@ class RecommendationTask(Task):
     ) -> dict[str, float]:
         """Rank items by the cosine between user and item, see `evaluate_scores`; nothing is random."""
         del seed, encode_query
-        aligned = AlignedGraph(graph)
-        vectors = aligned.unit_vectors(table)
-        scorers: dict[int, CosineScores] = {}
+        return self.evaluate_scores(_cosine(table, graph), graph, split=split)
 
-        def cosine(users: Tensor, items: Tensor) -> Tensor:
-            if not scorers:  # the items are the same in every call
-                scorers[0] = CosineScores(vectors[aligned.position[items].to(vectors.device)])
-            return scorers[0](vectors[aligned.position[users].to(vectors.device)])
-
-        return self.evaluate_scores(cosine, graph, split=split)
+    def ranks(self, table: EmbeddingTable, graph: MultimodalGraph, *, split: str = "test") -> Ranks:
+        """Rank of every positive in the list of its user by cosine: one rank for each, grouped by user."""
+        return self._ranks(_cosine(table, graph), graph, split).ranks
 
     def evaluate_scores(self, score: ScoreFunction, graph: MultimodalGraph, *, split: str = "test") -> dict[str, float]:
         """Evaluate anything that scores users and items, for instance a popularity baseline.
@@ -109,20 +122,27 @@ class RecommendationTask(Task):
 
         Returns:
             `recall@10`, `recall@20`, `ndcg@10`, `ndcg@20`, `hit@10`, `map@10` (means over users), `coverage` (share
-            of the items that are in the top 10 of at least one user) and `tie_rate`.
+            of the items that are in the top 10 of at least one user) and `tie_rate`. If the positives hold both items
+            with and items without an edge of the relation, also `recall@10` and `recall@20` of each, `/warm` and
+            `/cold`: the share of a user's warm or cold positives in the same list of all items, mean over users who
+            have some.
 
         Raises:
             InputError: If ids or the relation are unknown, types do not fit, a held-out pair is an edge of the
                 graph, or scores are NaN.
         """
-        ranks, users, coverage = self._ranks(score, graph, split)
-        per_user = per_list_metrics(ranks.rank, users, (10, 20))
+        found = self._ranks(score, graph, split)
+        per_user = per_list_metrics(found.ranks.rank, found.user, (10, 20))
         names = ("recall@10", "recall@20", "ndcg@10", "ndcg@20", "hit@10", "map@10")
         metrics = {name: float(per_user[name].mean()) for name in names}
-        return metrics | {"coverage": coverage, "tie_rate": float(ranks.tied.double().mean())}
+        metrics |= {"coverage": found.coverage, "tie_rate": float(found.ranks.tied.double().mean())}
+        if bool(found.is_cold.any()) and not bool(found.is_cold.all()):
+            for kind, rows in (("warm", ~found.is_cold), ("cold", found.is_cold)):
+                per_user = per_list_metrics(found.ranks.rank[rows], found.user[rows], (10, 20))
+                metrics |= {f"{name}/{kind}": float(per_user[name].mean()) for name in ("recall@10", "recall@20")}
+        return metrics
 
-    def _ranks(self, score: ScoreFunction, graph: MultimodalGraph, split: str) -> tuple[Ranks, Tensor, float]:
-        """Ranks of all positives of a split, their users (aligned), and the share of items that are listed."""
+    def _ranks(self, score: ScoreFunction, graph: MultimodalGraph, split: str) -> _Positives:
         self.check_split(split)
         aligned = AlignedGraph(graph)
         pairs, masked = self._pairs(aligned, split)
@@ -149,7 +169,11 @@ class RecommendationTask(Task):
             best, top = top_k(scores, min(10, items.numel()))
             listed[top[best > -torch.inf].cpu()] = True
         ranks = Ranks.cat(parts)
-        return ranks, user_of_pair.to(ranks.rank.device), float(listed.double().mean())
+        is_warm = torch.zeros(graph.num_nodes, dtype=torch.bool)
+        is_warm[user_item_edges(graph, self.relation, self.user_type, self.item_type)[1].cpu()] = True
+        is_cold = ~is_warm[order[pairs[1]]]
+        device = ranks.rank.device
+        return _Positives(ranks, user_of_pair.to(device), is_cold.to(device), float(listed.double().mean()))
 
     def _pairs(self, aligned: AlignedGraph, split: str) -> tuple[Tensor, PairSet]:
         """Positives of a split `[2, n]` (user, item) and everything that is masked for it, aligned."""
@@ -168,6 +192,20 @@ class RecommendationTask(Task):
         refuse_leaks(self.where, aligned, pairs[:, rows["valid"] | rows["test"]])
         masked = rows["seen"] | rows["valid"] if split == "test" else rows["seen"]
         return pairs[:, rows[split]], PairSet(torch.cat([train, pairs[:, masked]], dim=1), aligned.num_nodes)
+
+
+def _cosine(table: EmbeddingTable, graph: MultimodalGraph) -> ScoreFunction:
+    """Scores of users and items by the cosine of their vectors."""
+    aligned = AlignedGraph(graph)
+    vectors = aligned.unit_vectors(table)
+    scorers: dict[int, CosineScores] = {}
+
+    def cosine(users: Tensor, items: Tensor) -> Tensor:
+        if not scorers:  # the items are the same in every call
+            scorers[0] = CosineScores(vectors[aligned.position[items].to(vectors.device)])
+        return scorers[0](vectors[aligned.position[users].to(vectors.device)])
+
+    return cosine
 
 
 def user_item_edges(graph: MultimodalGraph, relation: str, user_type: str, item_type: str) -> Tensor:

@@ -144,3 +144,46 @@ def test_leaks_and_wrong_types_are_refused() -> None:
         _task(("u0", "i1", "test")).evaluate_scores(_fixed(1.0, 2.0, 3.0), graph)
     with pytest.raises(InputError, match="NaN"):
         _task(("u0", "i1", "test")).evaluate_scores(_fixed(1.0, 2.0, float("nan"), 1.0, 1.0), graph)
+
+
+def test_ranks_are_those_that_the_metrics_are_made_of(setting: Any) -> None:
+    task = setting.tasks["recommend"]
+    ranks = task.ranks(setting.table, setting.graph, split="valid")
+    rows = [row for row in task.interactions.to_pylist() if row["split"] == "valid"]
+    assert len(ranks) == len(rows)
+    hit = sum(rank <= 10 for rank in ranks.rank.tolist()) / len({row["user"] for row in rows})
+    counts = [sum(other["user"] == row["user"] for other in rows) for row in rows]
+    by_user = sorted(zip([row["user"] for row in rows], counts, strict=True))
+    recall = sum(
+        float(rank <= 10) / count for rank, (_, count) in zip(ranks.rank.tolist(), by_user, strict=True)
+    ) / len({row["user"] for row in rows})
+    metrics = task.evaluate(setting.table, setting.graph, split="valid")
+    assert metrics["recall@10"] == pytest.approx(recall)
+    assert hit >= recall
+    items = setting.graph.nodes_of_type("item").numel()
+    assert 0 < int(ranks.num_candidates.min()) <= int(ranks.num_candidates.max()) <= items
+
+
+def test_warm_and_cold_items_are_told_apart() -> None:
+    # Twelve items i00..i11; i00 and i11 have no edge. Scores fall with the number, so i11 comes last, at rank 12.
+    items = [f"i{n:02d}" for n in range(12)]
+    graph = _shop({"u0": [], "u1": items[1:11]}, items)
+    scorer = _fixed(*(float(-n) for n in range(12)))
+    task = _task(("u0", "i00", "test"), ("u0", "i01", "test"), ("u0", "i11", "test"), ("u0", "i02", "valid"))
+    metrics = task.evaluate_scores(scorer, graph)
+    assert metrics["recall@10"] == pytest.approx(2 / 3)
+    assert metrics["recall@10/warm"] == 1.0
+    assert metrics["recall@10/cold"] == 0.5  # i00 is first, i11 last
+    assert metrics["recall@20/cold"] == 1.0
+    only_warm = task.evaluate_scores(scorer, graph, split="valid")
+    assert not [name for name in only_warm if "/" in name]
+    only_cold = _task(("u0", "i00", "test"), ("u0", "i11", "test")).evaluate_scores(scorer, graph)
+    assert list(only_cold) == list(only_warm)
+    assert only_cold["recall@10"] == 0.5
+
+
+def test_a_user_without_cold_positives_does_not_count_for_them() -> None:
+    graph = _shop({"u0": ["i0"], "u1": ["i1", "i2", "i3"]}, ITEMS)
+    task = _task(("u0", "i4", "test"), ("u0", "i1", "test"), ("u1", "i0", "test"))
+    metrics = task.evaluate_scores(_fixed(5.0, 4.0, 3.0, 2.0, 1.0), graph)
+    assert (metrics["recall@10/cold"], metrics["recall@10/warm"]) == (1.0, 1.0)
