@@ -18,8 +18,7 @@ import torch
 
 from mmgraph.datasets.debian.packages import RELATIONS, Package
 from mmgraph.seeding import generator
-from mmgraph.splits.base import TEST, TRAIN, VALID, Split
-from mmgraph.tasks.recommendation import RecommendationTask
+from mmgraph.splits.base import TEST, TRAIN, UNUSED, VALID, Split
 
 BASKET_SECTIONS = ("metapackages", "tasks")
 CONTENTS = ("depends", "recommends")
@@ -133,24 +132,31 @@ def hold_out_items(
     return held_out
 
 
-def split_items(contains: Sequence[tuple[str, str]], source_of: Mapping[str, str], seed: int) -> Split | None:
-    """Split what baskets contain, see `hold_out_items`; `None` if there are no baskets."""
+def split_items(
+    contains: Sequence[tuple[str, str]],
+    suggested: Sequence[tuple[str, str]],
+    source_of: Mapping[str, str],
+    seed: int,
+) -> Split | None:
+    """Split what baskets contain, see `hold_out_items`.
+
+    Args:
+        contains: Pairs of basket and item.
+        suggested: Pairs that a basket only suggests: `unused`, no right answer and no wrong one.
+        source_of: Name of the source package by package.
+        seed: Seed of the draw.
+
+    Returns:
+        The split; `None` if there are no baskets.
+    """
     if not contains:
         return None
-    held_out = hold_out_items(contains, source_of, seed)
+    parts = dict.fromkeys(suggested, UNUSED) | dict.fromkeys(contains, TRAIN)
+    parts |= hold_out_items(contains, source_of, seed)
     columns = {
-        "user": [basket for basket, _ in contains],
-        "item": [item for _, item in contains],
-        "split": [held_out.get(pair, TRAIN) for pair in contains],
+        "user": [basket for basket, _ in parts],
+        "item": [item for _, item in parts],
+        "split": list(parts.values()),
     }
     ends = {"relation": "contains", "user_type": "basket", "item_type": "package"}
     return Split("interaction", pa.table(columns), "random-by-family", {"shares": SHARES, "seed": seed} | ends)
-
-
-def basket_task(split: Split, suggested: Iterable[tuple[str, str]]) -> RecommendationTask:
-    """The task `baskets`: held-out items; what a basket only suggests is `seen`, no wrong answer and no right one."""
-    asked = split.part(VALID, TEST).select(["user", "item", "split"])
-    pairs = sorted(suggested)
-    seen = {"user": [pair[0] for pair in pairs], "item": [pair[1] for pair in pairs], "split": ["seen"] * len(pairs)}
-    rows = pa.concat_tables([asked, pa.table(seen, schema=asked.schema)])
-    return RecommendationTask("baskets", "contains", "basket", "package", rows)

@@ -24,7 +24,7 @@ from mmgraph.datasets.debian.archive import (
     find_files,
     read_archive,
 )
-from mmgraph.datasets.debian.baskets import TypedEdges, basket_task, split_items, type_edges
+from mmgraph.datasets.debian.baskets import TypedEdges, split_items, type_edges
 from mmgraph.datasets.debian.icons import choose_icons, read_components, read_icons
 from mmgraph.datasets.debian.packages import RELATIONS, Package, find_edges, read_packages
 from mmgraph.datasets.debian.pinned import PINNED, drawn_counts, expected_counts
@@ -36,9 +36,8 @@ from mmgraph.formats.tables import write_tables
 from mmgraph.progress import console
 from mmgraph.splits.base import TEST, VALID, Split, save_splits
 from mmgraph.splits.message import message_graph
-from mmgraph.tasks.base import Task, save_tasks
-from mmgraph.tasks.link_prediction import LinkPredictionTask
-from mmgraph.tasks.node_classification import NodeClassificationTask
+from mmgraph.tasks.base import save_tasks
+from mmgraph.tasks.from_split import task_from_split
 
 _ENDS = {"contains": ("basket", "package"), "includes": ("basket", "basket")}
 
@@ -115,10 +114,10 @@ def build_debian(folder: Path, archive: Archive, options: BuildOptions) -> Build
     graph = _raw_graph(packages, typed, pictures)
     for split in made.values():
         graph = message_graph(graph, split)  # without what is asked
-    tasks = [make_task(name, split, typed) for name, split in made.items()]
+    tasks = [task_from_split(name, split) for name, split in made.items() if split.part(VALID, TEST).num_rows]
     write_tables(graph, folder, overwrite=True)
     save_splits(made, folder)
-    save_tasks([task for task in tasks if any(map(task.num_examples, task.splits))], folder)
+    save_tasks(tasks, folder)
     (folder / "README.md").write_text(NOTICE, encoding="utf-8")
     return BuildRecord(
         sources=archive.digests(),
@@ -156,19 +155,8 @@ def split_archive(
     if options.holdout:
         source_of = {package.name: package.source for package in packages}
         splits["links"] = split_links({name: typed.relations[name] for name in RELATIONS}, source_of, options.seed)
-        splits["baskets"] = split_items(typed.relations["contains"], source_of, options.seed)
+        splits["baskets"] = split_items(typed.relations["contains"], typed.suggested, source_of, options.seed)
     return {name: split for name, split in splits.items() if split is not None}
-
-
-def make_task(name: str, split: Split, typed: TypedEdges) -> Task:
-    """The task that asks for what a split holds out."""
-    if split.kind == "node":
-        return NodeClassificationTask(
-            name, split.table.select(["id", "label", "split"]), multi_label=pa.types.is_list(split.table["label"].type)
-        )
-    if split.kind == "edge":
-        return LinkPredictionTask(name, split.part(VALID, TEST))
-    return basket_task(split, typed.suggested)
 
 
 def _write_icons(folder: Path, archive: Archive, packages: Sequence[Package]) -> tuple[dict[str, Path], dict[str, Any]]:

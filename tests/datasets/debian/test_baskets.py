@@ -89,14 +89,14 @@ def test_no_relative_tells_what_is_held_out(contains: list[tuple[str, str]], see
 def test_shares_and_seeds() -> None:
     contains = [(f"b{b}", f"i{b}-{i}") for b in range(10) for i in range(20)]
     source = {name: name for pair in contains for name in pair}
-    split = split_items(contains, source, 0)
+    split = split_items(contains, [("b0", "x"), ("b0", "i0-0")], source, 0)
     assert split is not None
-    assert split.counts == {"train": 140, "valid": 20, "test": 40, "unused": 0}
+    assert split.counts == {"train": 140, "valid": 20, "test": 40, "unused": 1}
     assert split.settings["relation"] == "contains"
-    other = split_items(contains, source, 1)
+    other = split_items(contains, [], source, 1)
     assert other is not None
     assert other.digest != split.digest
-    assert split_items([], {}, 0) is None
+    assert split_items([], [], {}, 0) is None
 
 
 @pytest.mark.parametrize("count", [MIN_ITEMS - 1, MIN_ITEMS])

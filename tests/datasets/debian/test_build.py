@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from mmgraph.audit import audit_dataset
 from mmgraph.datasets import build_dataset
 from mmgraph.datasets.debian import build as build_module
 from mmgraph.datasets.debian import tasks as tasks_module
@@ -140,6 +141,11 @@ def test_nothing_that_is_asked_is_in_the_graph(folder: Path, whole: Path) -> Non
         (f"{section}-all", f"{word}-2")
         for section, word in (("graphics", "shade"), ("sound", "hum"), ("science", "plot"))
     }
+
+
+def test_the_audit_finds_nothing(folder: Path, whole: Path) -> None:
+    for built in (folder, whole):
+        assert [str(finding) for finding in audit_dataset(built).findings] == []
 
 
 def test_no_basket_has_another_edge_than_what_it_contains(whole: Path) -> None:

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from mmgraph.audit import audit_dataset
 from mmgraph.datasets import build_dataset
 from mmgraph.datasets.base import BuildOptions, is_built
 from mmgraph.datasets.openmoji.build import build_openmoji
@@ -115,6 +116,10 @@ def test_equal_pictures_have_their_category_in_one_part(folder: Path) -> None:
         parts[file_digest(folder / "images" / f"{row['id']}.png")].append(row["split"])
     assert any(len(found) > 1 for found in parts.values())
     assert all(len(set(found)) == 1 for found in parts.values())
+
+
+def test_the_audit_finds_nothing(folder: Path) -> None:
+    assert [str(finding) for finding in audit_dataset(folder).findings] == []
 
 
 def test_without_holdout_nothing_is_missing(folder: Path, tmp_path: Path, cache: Path, some_ids: list[str]) -> None:
