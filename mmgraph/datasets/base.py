@@ -33,13 +33,17 @@ class BuildOptions:
     cache: Path
     local: tuple[Path, ...] = ()
 
-    def identity(self) -> dict[str, Any]:
-        """Name and options that decide what is built, ready for JSON; of local files, their names and digests."""
+    def identity(self, out: Path) -> dict[str, Any]:
+        """Name and options that decide what is built, ready for JSON; of local files, their names and digests.
+
+        Args:
+            out: Where it is built; what lies there is no source, even if it lies among local files.
+        """
         return {
             "name": self.name,
             "seed": self.seed,
             "holdout": self.holdout,
-            "local": local_digests(self.local),
+            "local": local_digests(self.local, besides=out),
         }
 
 
@@ -101,14 +105,15 @@ def build_dataset(
         MissingExtraError: If a package that carries the data is not installed.
     """
     out, options = Path(out), _options(name, seed, holdout, cache, local)
+    identity = options.identity(out)
     if overwrite:
         check_replaceable(out)
-    elif out.exists() and is_current(out, options.identity()):
+    elif is_current(out, identity):
         return out
     build: Builder = importlib.import_module(_BUILDERS[name][0]).build
     with atomic_folder(out, overwrite=out.exists()) as temporary:
         record = build(temporary, options)
-        notice = write_manifest(temporary, options.identity(), record)
+        notice = write_manifest(temporary, identity, record)
     if notice:
         console.print(notice, style="yellow", highlight=False, markup=False, soft_wrap=True)
     return out
@@ -122,8 +127,8 @@ def is_built(
     Raises:
         InputError: As `build_dataset`, if `out` holds something else or is not whole.
     """
-    options = _options(name, seed, holdout, None, local)
-    return Path(out).exists() and is_current(Path(out), options.identity())
+    out, options = Path(out), _options(name, seed, holdout, None, local)
+    return is_current(out, options.identity(out))
 
 
 def _options(

@@ -42,8 +42,12 @@ class BuildRecord:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
-def local_digests(paths: Sequence[Path]) -> list[list[str]]:
+def local_digests(paths: Sequence[Path], *, besides: Path | None = None) -> list[list[str]]:
     """Name and SHA-256 of local files, those of folders included, sorted; where they lie does not matter.
+
+    Args:
+        paths: Files and folders.
+        besides: A folder whose files are left out.
 
     Raises:
         InputError: If a path does not exist.
@@ -53,6 +57,8 @@ def local_digests(paths: Sequence[Path]) -> list[list[str]]:
         if not path.exists():
             raise InputError(f"{path}: file not found")
         inside = sorted(item for item in path.rglob("*") if item.is_file()) if path.is_dir() else [path]
+        if besides is not None:
+            inside = [item for item in inside if not item.resolve().is_relative_to(besides.resolve())]
         top = path if path.is_dir() else path.parent
         found += [[item.relative_to(top).as_posix(), file_digest(item)] for item in inside]
     return sorted(found)

@@ -135,6 +135,15 @@ def test_what_the_card_does_not_describe_is_told(
     assert len(told.splitlines()) == 1
 
 
+def test_a_folder_may_lie_among_the_local_files_it_was_built_from(tmp_path: Path) -> None:
+    index = write_archive(tmp_path / "index")
+    build_dataset("debian", index / "built", local=[index])
+    assert is_built("debian", index / "built", local=[index])
+    (index / "more.txt").write_text("another file")
+    with pytest.raises(InputError, match="holds a dataset from other local files"):
+        is_built("debian", index / "built", local=[index])
+
+
 def test_a_second_build_needs_no_torch(tmp_path: Path) -> None:
     index = write_archive(tmp_path / "index")
     build_dataset("debian", tmp_path / "out", local=[index])
