@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -161,6 +161,7 @@ class _LabelQuestion(Question):
         random = np.random.default_rng(generator(seed, "canary", "labels").initial_seed())
         counts = Counter(label for item in names for label in ([item] if isinstance(item, str) else item))
         common = sorted(label for label, _ in counts.most_common(MOST_CLASSES))
+        drawn: list[Any]
         if is_list:  # as often, and as many together, as real ones
             drawn = [
                 sorted(set(common) & set(names[int(i)])) for i in random.integers(len(names), size=graph.num_nodes)

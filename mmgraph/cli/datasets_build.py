@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from mmgraph.cli.output import write_line
+from mmgraph.cli.output import note, write_line, write_table
 from mmgraph.cli.parser import make_parser
 
 
@@ -27,17 +29,37 @@ def build_parser() -> ArgumentParser:
     parser.add_argument(
         "--local", type=Path, nargs="+", default=[], help="Files or a folder to read instead of fetching, see the card."
     )
+    parser.add_argument("--overwrite", action="store_true", help="Build anew and replace the dataset in the folder.")
     return parser
 
 
 def run(args: Namespace) -> None:
-    """Build the dataset and print its folder."""
+    """Build the dataset, unless it is there already; print its folder and, after a build, what it holds."""
     from mmgraph.datasets import build_dataset
+    from mmgraph.datasets.base import is_built
+    from mmgraph.datasets.manifest import read_manifest
 
-    folder = build_dataset(
-        args.name, args.out, seed=args.seed, holdout=not args.no_holdout, cache=args.cache, local=args.local
-    )
+    same = {"seed": args.seed, "holdout": not args.no_holdout, "local": args.local}
+    if not args.overwrite and is_built(args.name, args.out, **same):
+        write_line(str(args.out))
+        note("the folder holds exactly this dataset already; nothing was done")
+        return
+    folder = build_dataset(args.name, args.out, cache=args.cache, overwrite=args.overwrite, **same)
     write_line(str(folder))
+    write_table(["what", "name", "count"], count_rows(read_manifest(folder)["counts"]))
+
+
+def count_rows(counts: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Rows of the table that is shown after a build, in the words of the card."""
+    rows = [
+        (what, name, f"{count:,}")
+        for what, key in (("nodes", "nodes"), ("edges", "edges"), ("with", "modalities"))
+        for name, count in counts[key].items()
+    ]
+    for name, task in counts["tasks"].items():
+        shown = [f"{key.replace('_', ' ')} {count:,}" for key, count in task.items() if count]
+        rows.append(("task", name, ", ".join(shown)))
+    return rows
 
 
 def kept(args: Namespace) -> str:

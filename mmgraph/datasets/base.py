@@ -6,9 +6,12 @@ import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from mmgraph.datasets.manifest import BuildRecord, check_replaceable, is_current, local_digests, write_manifest
 from mmgraph.errors import unknown_choice
 from mmgraph.files import atomic_folder, cache_folder
+from mmgraph.progress import console
 
 
 @dataclass(frozen=True)
@@ -30,11 +33,29 @@ class BuildOptions:
     cache: Path
     local: tuple[Path, ...] = ()
 
+    def identity(self, out: Path) -> dict[str, Any]:
+        """Name and options that decide what is built, ready for JSON; of local files, their names and digests.
 
-Builder = Callable[[Path, BuildOptions], None]
-"""Fills an empty folder with `nodes`, `edges`, `images/`, `tasks/` and `dataset.json`."""
+        Args:
+            out: Where it is built; what lies there is no source, even if it lies among local files.
+        """
+        return {
+            "name": self.name,
+            "seed": self.seed,
+            "holdout": self.holdout,
+            "local": local_digests(self.local, besides=out),
+        }
+
+
+Builder = Callable[[Path, BuildOptions], BuildRecord | None]
+"""Fills an empty folder with `nodes`, `edges`, `images/` and `tasks/`, and tells what it read; `dataset.json` is written
+afterwards, see `mmgraph.datasets.manifest`."""
 
 _BUILDERS = {
+    "debian": (
+        "mmgraph.datasets.debian.build",
+        "63,436 packages of Debian 12 (name, description, some icons) and what they need; sections, tags, links, baskets",
+    ),
     "movielens-100k": (
         "mmgraph.datasets.movielens",
         "943 users, 1,682 movies (title, year), 55,375 likes with time; recommendation, genres",
@@ -59,8 +80,11 @@ def build_dataset(
     holdout: bool = True,
     cache: Path | str | None = None,
     local: Sequence[Path | str] = (),
+    overwrite: bool = False,
 ) -> Path:
     """Build a dataset folder: tables, images and tasks. The same arguments give the same bytes.
+
+    If `out` holds exactly this dataset already, nothing is done.
 
     Args:
         name: One of `available_datasets()`.
@@ -70,22 +94,49 @@ def build_dataset(
         cache: Folder for downloads and rendered images; by default `$MMGRAPH_CACHE/datasets` or
             `~/.cache/mmgraph/datasets`.
         local: Files or a folder to read instead of fetching.
+        overwrite: Build anew, and replace the dataset that is in `out`.
 
     Returns:
         `out`.
 
     Raises:
-        InputError: If the name is unknown, `out` exists, or a download is not what it should be.
+        InputError: If the name is unknown, `out` holds something else or is not whole, or a download is not what it
+            should be.
         MissingExtraError: If a package that carries the data is not installed.
     """
+    out, options = Path(out), _options(name, seed, holdout, cache, local)
+    identity = options.identity(out)
+    if overwrite:
+        check_replaceable(out)
+    elif is_current(out, identity):
+        return out
+    build: Builder = importlib.import_module(_BUILDERS[name][0]).build
+    with atomic_folder(out, overwrite=out.exists()) as temporary:
+        record = build(temporary, options)
+        notice = write_manifest(temporary, identity, record)
+    if notice:
+        console.print(notice, style="yellow", highlight=False, markup=False, soft_wrap=True)
+    return out
+
+
+def is_built(
+    name: str, out: Path | str, *, seed: int = 0, holdout: bool = True, local: Sequence[Path | str] = ()
+) -> bool:
+    """Whether `out` holds exactly this dataset, so that `build_dataset` would do nothing. Needs no torch.
+
+    Raises:
+        InputError: As `build_dataset`, if `out` holds something else or is not whole.
+    """
+    out, options = Path(out), _options(name, seed, holdout, None, local)
+    return is_current(out, options.identity(out))
+
+
+def _options(
+    name: str, seed: int, holdout: bool, cache: Path | str | None, local: Sequence[Path | str]
+) -> BuildOptions:
     if name not in _BUILDERS:
         raise unknown_choice("dataset", name, _BUILDERS)
-    out = Path(out)
-    build: Builder = importlib.import_module(_BUILDERS[name][0]).build
-    with atomic_folder(out) as temporary:
-        options = BuildOptions(name, seed, holdout, dataset_cache(cache), tuple(map(Path, local)))
-        build(temporary, options)
-    return out
+    return BuildOptions(name, seed, holdout, dataset_cache(cache), tuple(map(Path, local)))
 
 
 def dataset_cache(cache: Path | str | None = None) -> Path:

@@ -19,7 +19,7 @@ from mmgraph.errors import InputError, unknown_choice
 from mmgraph.splits.base import TEST, TRAIN, VALID, Split
 from mmgraph.splits.edge_rows import edge_times, pair_keys
 
-G = TypeVar("G", MultimodalGraph, RawGraph)
+G = TypeVar("G", bound=MultimodalGraph | RawGraph)
 Stage = Literal["train", "valid", "test"]
 
 
@@ -106,6 +106,8 @@ class _Hidden:
 
     def edges(self, name: str, relation: Relation) -> np.ndarray:
         """Which edges of a relation must not be seen, `[num_edges]`, bool."""
+        if not relation.num_edges:  # on disk, a relation without edges has no attributes either
+            return np.zeros(0, dtype=bool)
         source, target = relation.edge_index.numpy(force=True)
         hidden = self._tells_a_pair(name, relation, source, target)
         own, reverse = self._rows_of(name), self._rows_of(relation.reverse)

@@ -13,7 +13,9 @@ from mmgraph.data.ids import NodeIds
 from mmgraph.data.raw import RawGraph
 from mmgraph.data.relation import Relation
 from mmgraph.datasets.base import BuildOptions
+from mmgraph.datasets.manifest import BuildRecord
 from mmgraph.datasets.openmoji.pictures import picture_folder, rasterise
+from mmgraph.datasets.openmoji.pinned import drawn_counts, expected_counts
 from mmgraph.datasets.openmoji.sequences import SYMMETRIC_RELATIONS, Edges, emoji_relations, variant_groups
 from mmgraph.datasets.openmoji.source import CATEGORIES, NAMES, PICTURES, Emoji, read_emoji
 from mmgraph.datasets.openmoji.tasks import (
@@ -21,6 +23,7 @@ from mmgraph.datasets.openmoji.tasks import (
     category_labels,
     foreign_names,
     image_queries,
+    look_alikes,
     name_queries,
     split_edges,
 )
@@ -42,9 +45,20 @@ categories from `{CATEGORIES.requirement}` (MIT); both go back to data of the Un
 """
 
 
-def build(folder: Path, options: BuildOptions) -> None:
+def build(folder: Path, options: BuildOptions) -> BuildRecord:
     """Fill an empty folder with the whole graph and its tasks."""
     build_openmoji(folder, options)
+    sources = {
+        f"{data.requirement}: {name}": digest
+        for data in (PICTURES, NAMES, CATEGORIES)
+        for name, digest in data.files.items()
+    }
+    return BuildRecord(
+        sources=sources,
+        pinned=sources,  # other data was refused already
+        expected=expected_counts(holdout=options.holdout),
+        drawn=drawn_counts(options.seed, holdout=options.holdout),
+    )
 
 
 def build_openmoji(folder: Path, options: BuildOptions, *, only: Collection[str] | None = None) -> None:
@@ -60,16 +74,17 @@ def build_openmoji(folder: Path, options: BuildOptions, *, only: Collection[str]
     keys = [item.key for item in emoji]
     relations = emoji_relations(keys)
     groups = variant_groups(keys, relations)
+    digests = [file_digest(path) for path in pictures]
 
     tasks: list[Task] = [
-        NodeClassificationTask("category", category_labels(emoji, groups, options.seed)),
+        NodeClassificationTask("category", category_labels(emoji, look_alikes(emoji, groups, digests), options.seed)),
         NodeRetrievalTask("name_queries", "text", name_queries(emoji, options.seed), folder),
         NodeRetrievalTask("foreign_names", "text", foreign_names(emoji, options.seed), folder),
     ]
     withheld: set[str] = set()
     if options.holdout:
         links, relations = _hold_out(emoji, relations, groups, options.seed)
-        queries, withheld = image_queries(emoji, groups, [file_digest(path) for path in pictures], options.seed)
+        queries, withheld = image_queries(emoji, groups, digests, options.seed)
         tasks += [LinkPredictionTask("links", links), NodeRetrievalTask("image_queries", "image", queries, folder)]
 
     write_tables(_raw_graph(emoji, pictures, relations, groups, withheld), folder, overwrite=True)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import pyarrow as pa
 import torch
 
+from mmgraph.datasets.grouping import joined_groups
 from mmgraph.datasets.openmoji.sequences import Edges, without_tones
 from mmgraph.datasets.openmoji.source import Emoji, words
 from mmgraph.seeding import generator
@@ -20,12 +21,29 @@ NO_CATEGORY = "Component"
 """The five skin-tone modifiers are no subject, and too few to learn."""
 
 
-def category_labels(emoji: Sequence[Emoji], groups: Mapping[str, str], seed: int) -> pa.Table:
-    """Labels of the category task; all variants of an emoji lie in one split, and every category in all three.
+def look_alikes(emoji: Sequence[Emoji], groups: Mapping[str, str], digests: Sequence[str]) -> dict[str, str]:
+    """Join groups of variants that show the same picture (Chad and Romania) or have the same name.
 
     Args:
         emoji: All emoji.
         groups: Group of variants by key.
+        digests: Digest of the picture of each emoji.
+
+    Returns:
+        For each key the name of one of the joined groups.
+    """
+    pictures = {item.key: digest for item, digest in zip(emoji, digests, strict=True)}
+    names = {item.key: item.name.casefold() for item in emoji if item.name}
+    joined = joined_groups([item.key for item in emoji], groups, pictures, names)
+    return {key: groups[first] for key, first in joined.items()}
+
+
+def category_labels(emoji: Sequence[Emoji], groups: Mapping[str, str], seed: int) -> pa.Table:
+    """Labels of the category task; groups lie in one split each, and every category in all three.
+
+    Args:
+        emoji: All emoji.
+        groups: Group by key, see `look_alikes`.
         seed: Seed of the split.
 
     Returns:

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mmgraph.data.graph import MultimodalGraph
 from mmgraph.data.raw import RawGraph
 from mmgraph.errors import InputError, first_few
 from mmgraph.files import atomic_folder, write_json
@@ -71,13 +72,14 @@ def write_tables(raw: RawGraph, folder: Path | str, *, overwrite: bool = False, 
     return folder
 
 
-def check_overwrite(folder: Path, raw: RawGraph) -> None:
-    """Refuse to overwrite a folder that is no dataset.
+def check_overwrite(folder: Path, graph: RawGraph | MultimodalGraph) -> None:
+    """Refuse to overwrite a folder that is no dataset of this graph.
 
     Raises:
         InputError: Names what else it holds.
     """
-    ours = _OURS | {_folder_of(modality) for modality in raw.content}
+    modalities = graph.content if isinstance(graph, RawGraph) else graph.features
+    ours = _OURS | {_folder_of(modality) for modality in modalities}
     strangers = [path.name for path in sorted(folder.iterdir()) if path.name not in ours] if folder.is_dir() else []
     if strangers:
         raise InputError(f"{folder}: refusing to overwrite a folder that also holds {first_few(strangers)}")

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+from collections import defaultdict
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from mmgraph.datasets.base import BuildOptions
+from mmgraph.audit import audit_dataset
+from mmgraph.datasets import build_dataset
+from mmgraph.datasets.base import BuildOptions, is_built
 from mmgraph.datasets.openmoji.build import build_openmoji
 from mmgraph.datasets.openmoji.source import read_emoji
+from mmgraph.files import file_digest
 from mmgraph.formats.tables import read_tables
 from mmgraph.tasks.base import load_tasks
 from mmgraph.tasks.link_prediction import LinkPredictionTask
@@ -106,6 +110,18 @@ def test_no_table_of_the_graph_knows_the_category(folder: Path) -> None:
     assert not labels & values
 
 
+def test_equal_pictures_have_their_category_in_one_part(folder: Path) -> None:
+    parts: dict[str, list[str]] = defaultdict(list)
+    for row in pq.read_table(folder / "tasks" / "category" / "labels.parquet").to_pylist():
+        parts[file_digest(folder / "images" / f"{row['id']}.png")].append(row["split"])
+    assert any(len(found) > 1 for found in parts.values())
+    assert all(len(set(found)) == 1 for found in parts.values())
+
+
+def test_the_audit_finds_nothing(folder: Path) -> None:
+    assert [str(finding) for finding in audit_dataset(folder).findings] == []
+
+
 def test_without_holdout_nothing_is_missing(folder: Path, tmp_path: Path, cache: Path, some_ids: list[str]) -> None:
     whole = build(tmp_path / "whole", cache, some_ids, holdout=False)
     assert sorted(load_tasks(whole)) == ["category", "foreign_names", "name_queries"]
@@ -123,3 +139,13 @@ def test_the_same_seed_gives_the_same_bytes(
     files = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     assert files == sorted(path.relative_to(again) for path in again.rglob("*") if path.is_file())
     assert [(folder / file).read_bytes() for file in files] == [(again / file).read_bytes() for file in files]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("seed", "holdout"), [(0, True), (0, False), (1, True)])
+def test_the_whole_graph_has_the_counts_of_its_card(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, seed: int, holdout: bool
+) -> None:
+    cache = tmp_path_factory.getbasetemp() / "whole"
+    out = build_dataset("openmoji", tmp_path / "out", seed=seed, holdout=holdout, cache=cache)  # or it would raise
+    assert is_built("openmoji", out, seed=seed, holdout=holdout)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +12,7 @@ from mmgraph.datasets.openmoji.tasks import (
     foreign_names,
     honest_queries,
     image_queries,
+    look_alikes,
     name_queries,
     related,
     split_edges,
@@ -51,6 +53,22 @@ def test_variants_of_an_emoji_lie_in_one_split(emoji: list[Emoji], groups: dict[
     assert len(labels["train"]) == 9
     shares = {split: sum(row["split"] == split for row in rows) / len(rows) for split in labels}
     assert shares == pytest.approx({"train": 0.6, "valid": 0.2, "test": 0.2}, abs=0.01)
+
+
+def test_equal_pictures_and_names_join_groups(emoji: list[Emoji], groups: dict[str, str]) -> None:
+    digests = [item.id for item in emoji]
+    assert look_alikes(emoji, groups, digests) == groups  # no two names are equal
+    flags = [position for position, item in enumerate(emoji) if item.key in ("1F1F9-1F1E9", "1F1F7-1F1F4")]
+    for position in flags:
+        digests[position] = "Chad and Romania"
+    found = look_alikes(emoji, groups, digests)
+    assert len({found[emoji[position].key] for position in flags}) == 1
+    assert {key for key in groups if found[key] != groups[key]} == {emoji[flags[1]].key}
+    renamed = [
+        replace(item, name="FLAG" if row == flags[0] else "flag") for row, item in enumerate(emoji) if row in flags
+    ]
+    keys = {item.key: item.key for item in renamed}
+    assert len(set(look_alikes(renamed, keys, ["1", "2"]).values())) == 1
 
 
 @pytest.mark.parametrize("seed", [0, 1])
