@@ -21,7 +21,7 @@ from mmgraph.splits.edges import split_edges_random
 from mmgraph.splits.groups import NODE_SHARES
 from mmgraph.splits.message import interaction_relation, message_graph
 from mmgraph.splits.nodes import split_nodes_random
-from mmgraph.splits.recipe import resplit
+from mmgraph.splits.recipe import has_recipe, resplit
 from mmgraph.tasks.link_prediction import LinkPredictionTask
 from mmgraph.tasks.node_classification import NodeClassificationTask
 from mmgraph.tasks.recommendation import RecommendationTask
@@ -66,12 +66,15 @@ def make_question(graph: MultimodalGraph, held: HeldOut, *, seed: int) -> Questi
 
 
 def _imitate_split(graph: MultimodalGraph, held: HeldOut, seed: int) -> Split | None:
-    """Split the random graph by the recipe of a split; tasks have none, their relations are split at random."""
+    """Split the random graph by the recipe of a split; tasks and official splits have none, their relations are split
+    at random. `None` if the splitter refuses so small a graph."""
     if held.method:
-        try:
-            return resplit(graph, Split(held.kind, held.table, held.method, held.settings))  # type: ignore[arg-type]
-        except InputError:  # an official split has no recipe
-            pass
+        split = Split(held.kind, held.table, held.method, held.settings)  # type: ignore[arg-type]
+        if has_recipe(split):
+            try:
+                return resplit(graph, split)
+            except InputError:
+                return None
     relations = [name for name in held.relation_of(held.asked).unique().to_pylist() if name in graph.relations]
     if not relations:
         return None

@@ -38,6 +38,12 @@ METRICS = {
 }
 """One line per metric; `@k` is looked up without the k."""
 
+GROUPS = {
+    "warm": "counting only right answers that training has an interaction with",
+    "cold": "counting only right answers that are new to training, so that their content must speak for them",
+}
+"""One line per group of right answers that a metric is restricted to, as in `recall@10/cold`."""
+
 HEADLINES = {"node_retrieval": "mrr", "recommendation": "ndcg@10"}
 """The metric that a task is judged by; the first one for other kinds. Fixed here, before any result is seen."""
 
@@ -103,8 +109,15 @@ class TaskTable:
     @property
     def notes(self) -> dict[str, str]:
         """What the metrics of this table mean."""
-        found = {name.split("@")[0]: METRICS.get(name.split("@")[0], "") for name in self.metrics}
-        return {name: text for name, text in found.items() if text}
+        found = {}
+        for metric in self.metrics:
+            name, _, group = metric.partition("/")
+            name = name.split("@")[0]
+            if name in METRICS:
+                found[name] = METRICS[name]
+            if group in GROUPS:
+                found[f".../{group}"] = GROUPS[group]
+        return found
 
 
 def task_tables(records: Iterable[Mapping[str, Any]]) -> list[TaskTable]:

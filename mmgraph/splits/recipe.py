@@ -62,6 +62,12 @@ _RECIPES: dict[str, dict[str, _Recipe]] = {
 }
 
 
+def has_recipe(split: Split) -> bool:
+    """Whether `resplit` knows the method of a split and finds its settings; an official split is what it is."""
+    recipe = _RECIPES[split.kind].get(split.method)
+    return recipe is not None and all(name in split.settings for name in recipe.told)
+
+
 def resplit(
     graph: AnyGraph,
     split: Split,

@@ -84,3 +84,18 @@ def test_the_metric_that_decides_comes_first_whatever_the_order_of_the_record() 
     (table,) = task_tables([record])
     assert table.metrics == ["mrr", "recall@1"]
     assert [cell.mean for cell in table.rows["joint"] if cell] == [0.2, 0.1]
+
+
+def test_metrics_of_warm_and_cold_answers_are_explained() -> None:
+    record = {
+        "graph": "g",
+        "task": "t",
+        "kind": "recommendation",
+        "model": "raw features",
+        "metrics": {"ndcg@10": 0.1, "recall@10/warm": 0.2, "recall@10/cold": 0.1, "unheard_of/odd": 1.0},
+        "protocol": "",
+        "num_examples": 3,
+    }
+    (table,) = task_tables([record])
+    assert list(table.notes) == ["ndcg", "recall", ".../warm", ".../cold"]
+    assert "new to training" in table.notes[".../cold"]

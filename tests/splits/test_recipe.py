@@ -33,7 +33,7 @@ from mmgraph.splits.nodes import (
     split_nodes_random,
     split_nodes_stratified,
 )
-from mmgraph.splits.recipe import resplit
+from mmgraph.splits.recipe import has_recipe, resplit
 from mmgraph.testing.multigraphs import make_multigraph, shuffled
 
 HALF = {"train": 0.5, "valid": 0.2, "test": 0.3}
@@ -183,3 +183,10 @@ def test_a_graph_without_the_relation_is_refused() -> None:
     without = replace(graph, relations={name: r for name, r in graph.relations.items() if name != "likes"})
     with pytest.raises(InputError, match="unknown relation 'likes'; choose from: "):
         resplit(without, split)
+
+
+def test_what_has_a_recipe() -> None:
+    split = GRAPH_METHODS["random"](make_multigraph(1, num_nodes=40, num_edges=100))
+    assert has_recipe(split)
+    assert not has_recipe(replace(split, method="official"))
+    assert not has_recipe(replace(split, settings={"seed": 5}))
