@@ -66,8 +66,10 @@ def make_question(graph: MultimodalGraph, held: HeldOut, *, seed: int) -> Questi
 
 
 def _imitate_split(graph: MultimodalGraph, held: HeldOut, seed: int) -> Split | None:
-    """Split the random graph by the recipe of a split; tasks and official splits have none, their relations are split
-    at random. `None` if the splitter refuses so small a graph."""
+    """Split the random graph by the recipe of a split; `None` if the splitter refuses so small a graph.
+
+    Tasks and official splits have no recipe, their relations are split at random.
+    """
     if held.method:
         split = Split(held.kind, held.table, held.method, held.settings)  # type: ignore[arg-type]
         if has_recipe(split):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Iterator
-from importlib import metadata, util
+from importlib import util
 from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
 from mmgraph.cli.output import human_bytes, write_line, write_table
 from mmgraph.cli.parser import make_parser
+from mmgraph.versions import ABSENT, installed_version
 
 CORE = ("mmgraph", "torch", "torch-geometric", "numpy", "pandas", "pyarrow", "numba", "scikit-learn", "jsonargparse")
 EXTRAS = {
@@ -35,7 +36,7 @@ def build_parser() -> ArgumentParser:
 def run(args: Namespace) -> None:  # noqa: ARG001
     """Print the findings; nothing that is missing is an error here."""
     write_line(f"python {platform.python_version()} on {platform.platform()}")
-    write_table(["package", "version"], [[name, _version(name)] for name in CORE])
+    write_table(["package", "version"], [[name, installed_version(name)] for name in CORE])
     write_line("")
     write_table(["extra", "state", "how to install it"], _extras())
     write_line("")
@@ -44,18 +45,11 @@ def run(args: Namespace) -> None:  # noqa: ARG001
     write_table(["cache", "size", "files", "writable"], _caches())
 
 
-def _version(name: str) -> str:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return "absent"
-
-
 def _extras() -> Iterator[list[str]]:
     for extra, modules in EXTRAS.items():
         missing = [name for name in modules if util.find_spec(name) is None]
         if extra == "encoders":
-            missing += [name for name in WEIGHTS if _version(name) == "absent"]
+            missing += [name for name in WEIGHTS if installed_version(name) == ABSENT]
         if not missing:
             yield [extra, "present", ""]
         else:

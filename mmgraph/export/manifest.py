@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from torch import Tensor
 from mmgraph.data.ids import NodeIds
 from mmgraph.errors import InputError, first_few
 from mmgraph.inference.table import VECTOR_COLUMNS, EmbeddingTable
+from mmgraph.versions import installed_version
 
 FORMAT, VERSION = "mmgraph.embeddings", 1
 _FIELDS = {
@@ -67,7 +67,7 @@ def make_manifest(table: EmbeddingTable) -> dict[str, Any]:
         "vectors_sha256": vectors_digest(as_array(table.vectors)),
         "libraries": {
             "python": platform.python_version(),
-            **{name: _version(name) for name in ("mmgraph", "torch", "torch-geometric", "numpy", "pyarrow")},
+            **{name: installed_version(name) for name in ("mmgraph", "torch", "torch-geometric", "numpy", "pyarrow")},
         },
     }
 
@@ -145,10 +145,3 @@ def from_rows(rows: pa.Table, vectors: Tensor, manifest: dict[str, Any], path: P
         model=manifest["model"],
         columns=columns if manifest["has_columns"] else None,
     )
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "unknown"

@@ -6,7 +6,6 @@ import platform
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,7 @@ from mmgraph.training.config import PretrainConfig
 from mmgraph.training.evaluate import CONTROLS, TRAINED, evaluate_run, load_run_encoder
 from mmgraph.training.optim import OptimConfig
 from mmgraph.training.pretrain import pretrain
+from mmgraph.versions import installed_version
 
 JOINT, ALONE = "joint", "alone"
 
@@ -190,7 +190,7 @@ def summarise(config: DemoConfig, runs: list[str], watch: Stopwatch) -> dict[str
         "seed": config.seed,
         "steps": config.steps,
         "command": f"mmgraph {' '.join(sys.argv[1:])}" if sys.argv and "mmgraph" in sys.argv[0] else "run_demo(...)",
-        "versions": {"python": platform.python_version()} | {name: _version(name) for name in packages},
+        "versions": {"python": platform.python_version()} | {name: installed_version(name) for name in packages},
         "machine": {
             "system": platform.platform(),
             "threads": torch.get_num_threads(),
@@ -208,10 +208,3 @@ def peak_memory() -> str:
 
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return f"{used / (2**30 if sys.platform == 'darwin' else 2**20):.2f} GiB"
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "absent"

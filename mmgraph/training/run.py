@@ -6,7 +6,6 @@ import platform
 import subprocess
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from mmgraph.data.store import graph_digest
 from mmgraph.errors import InputError
 from mmgraph.files import atomic_path, content_digest, read_json, write_json
 from mmgraph.training.config import PretrainConfig
+from mmgraph.versions import installed_version
 
 
 class RunFolder:
@@ -128,17 +128,10 @@ def environment(device: torch.device) -> dict[str, Any]:
     """Versions, machine and commit, for the record."""
     packages = ["mmgraph", "torch", "torch-geometric", "numpy", "pyarrow", "numba"]
     return {
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in packages}},
+        "versions": {"python": platform.python_version(), **{name: installed_version(name) for name in packages}},
         "machine": {"system": platform.platform(), "threads": torch.get_num_threads(), "device": str(device)},
         "commit": _commit(),
     }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _commit() -> str | None:
