@@ -20,6 +20,7 @@ from mmgraph.formats.mmrec import looks_like_mmrec, read_mmrec, write_mmrec
 from mmgraph.splits.base import Split
 from mmgraph.tasks.from_split import task_from_split
 from mmgraph.tasks.recommendation import RecommendationTask
+from mmgraph.testing.asserts import assert_same_graph
 
 USERS = ["u/1", "ü", "NA"]
 ITEMS = ["0000031852", "b", "c", "d"]  # leading zeros stay
@@ -338,3 +339,23 @@ def test_what_the_format_cannot_hold_is_refused(tmp_path: Path, bundle: Bundle) 
     assert refusal(Bundle(graph), tmp_path) == "expected one split of kind interaction, got none"
     raw = RawGraph("g", graph.node_ids, graph.node_types, graph.node_type, graph.relations)
     assert refusal(Bundle(raw, bundle.splits), tmp_path) == "it holds raw content; encode it first"
+
+
+@pytest.mark.parametrize("kind", ["integer", "prefixed"])
+def test_other_kinds_of_ids_go_there_and_back(tmp_path: Path, bundle: Bundle, kind: str) -> None:
+    new = {
+        "integer": [30, 10, 20, 7, 5, 6, 4],
+        "prefixed": ["user:1", "user:2", "user:3", "item:1", "item:2", "item:3", "item:"],
+    }
+    old = bundle.graph.node_ids.values.tolist()
+    names = dict(zip(old, new[kind], strict=True))
+    table = bundle.splits["official"].table
+    for column in ("user", "item"):
+        values = pa.array([names[value] for value in table[column].to_pylist()])
+        table = table.set_column(table.column_names.index(column), column, values)
+    renamed = changed(bundle, table, node_ids=NodeIds(new[kind]))
+    write_mmrec(renamed, tmp_path / "out", ids=kind)
+    assert "user:" not in (tmp_path / "out" / "u_id_mapping.csv").read_text()
+    back = read_mmrec(tmp_path / "out", name="g", ids=kind)
+    assert_same_graph(back.graph, renamed.graph, by_id=True)
+    assert back.splits["official"].part("test").to_pylist() == renamed.splits["official"].part("test").to_pylist()
