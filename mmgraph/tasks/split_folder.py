@@ -10,16 +10,16 @@ from pathlib import Path
 import numpy as np
 
 from mmgraph.data.graph import MultimodalGraph
-from mmgraph.data.store import find_graph, load_graph, save_graph
+from mmgraph.data.store import save_graph
 from mmgraph.errors import InputError
 from mmgraph.files import atomic_folder
-from mmgraph.formats.tables import read_tables, write_tables
-from mmgraph.formats.tables.source import ENDINGS
+from mmgraph.formats.tables import write_tables
 from mmgraph.formats.tables.writing import check_overwrite
 from mmgraph.splits.base import Split, load_splits, save_splits
 from mmgraph.splits.edge_rows import AnyGraph, pair_keys
 from mmgraph.splits.message import message_graph
 from mmgraph.tasks.base import Task, load_tasks, save_tasks
+from mmgraph.tasks.bundle_folder import read_graph
 from mmgraph.tasks.from_split import task_from_split
 from mmgraph.tasks.link_prediction import LinkPredictionTask
 from mmgraph.tasks.recommendation import RecommendationTask
@@ -87,7 +87,7 @@ def split_folder(
         raise InputError(f"{out}: expected another folder than that of the graph, which is not changed")
     if out.exists() and not overwrite:
         raise InputError(f"{out} already exists; give another folder or ask to overwrite it")
-    graph = _read(folder)
+    graph = read_graph(folder)
     if overwrite:
         check_overwrite(out, graph)
     tasks, splits = load_tasks(folder), load_splits(folder)
@@ -168,13 +168,6 @@ def reason_to_leave_split(graph: AnyGraph, left: np.ndarray, split: Split) -> st
 def _keys(ends: np.ndarray, graph: AnyGraph) -> np.ndarray:
     """Keys of pairs `[2, num_pairs]`."""
     return pair_keys(ends[0], ends[1], graph.num_nodes)
-
-
-def _read(folder: Path) -> AnyGraph:
-    has_tables = any((folder / f"nodes{ending}").exists() for ending in ENDINGS)
-    if folder.is_dir() and not has_tables and (folder / "encoded").is_dir():
-        return load_graph(find_graph(folder))
-    return read_tables(folder)
 
 
 def _copy_pictures(folder: Path, new: Path, task: NodeRetrievalTask) -> None:
