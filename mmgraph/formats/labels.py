@@ -106,10 +106,9 @@ def official_split(
         taken = code[chosen] != CODE[UNUSED]
         if taken.any():
             first = int(chosen[taken][0])
+            node = ids[first] if ids.dtype == object else int(ids[first])
             others = PARTS[int(code[first])]
-            raise InputError(
-                f"{where}: {int(taken.sum()):,} nodes are in {others} and in {part}, first: {ids[first]!r}"
-            )
+            raise InputError(f"{where}: {int(taken.sum()):,} nodes are in {others} and in {part}, first: {node!r}")
         code[chosen] = CODE[part]
     keep = code != CODE[UNUSED]
     if labels is not None:
