@@ -1,13 +1,14 @@
-"""Graphs of the Open Graph Benchmark (node property prediction)."""
+"""Graphs of the Open Graph Benchmark (node and link property prediction)."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from mmgraph.data.features import FeatureSpec
@@ -16,6 +17,7 @@ from mmgraph.errors import InputError, require, unknown_choice
 from mmgraph.formats.arrays import EdgeArrays, NodeArrays, graph_from_arrays
 
 _NOT_COLUMNS = ("node_feat", "node_feat_dict")
+_NOT_ATTRIBUTES = ("edge_index", "edge_feat")
 
 
 def from_ogb(
@@ -24,8 +26,12 @@ def from_ogb(
     name: str | None = None,
     specs: Mapping[str, FeatureSpec] | None = None,
     symmetric: bool | None = None,
+    ids: Mapping[str, Iterable[Any]] | None = None,
 ) -> MultimodalGraph:
     """Turn an OGB dataset into a graph; labels and splits stay behind.
+
+    Further facts about nodes (`node_year`) become columns, those about edges (`edge_weight`, `edge_year`,
+    `edge_reltype`) attributes, where the graph has one node type.
 
     Args:
         dataset: A library-agnostic dataset of OGB, or the dictionary of its graph: `num_nodes`, `edge_index`,
@@ -33,6 +39,7 @@ def from_ogb(
         name: Name of the graph; by default that of the dataset.
         specs: Feature space by node type ("node" if there is one type), see `graph_from_arrays`.
         symmetric: See `graph_from_arrays`. OGB stores some undirected graphs in both directions.
+        ids: External ids by node type, in the order of the nodes; see `NodeArrays`.
 
     Raises:
         InputError: If the dataset has no name or not the expected keys.
@@ -48,9 +55,13 @@ def from_ogb(
     for key in ("num_nodes_dict", "edge_index_dict") if typed else ("num_nodes", "edge_index"):
         if key not in graph:
             raise InputError(f"OGB graph {name!r}: missing {key!r}; found: {', '.join(map(str, graph))}")
+    known = ids or {}
     if typed:
         values, attributes = graph.get("node_feat_dict") or {}, graph.get("edge_feat_dict") or {}
-        nodes = {kind: NodeArrays(int(count), values.get(kind)) for kind, count in graph["num_nodes_dict"].items()}
+        nodes = {
+            kind: NodeArrays(int(count), values.get(kind), known.get(kind))
+            for kind, count in graph["num_nodes_dict"].items()
+        }
         edges = {
             kind: EdgeArrays(index, _attributes(attributes.get(kind)))
             for kind, index in graph["edge_index_dict"].items()
@@ -58,8 +69,12 @@ def from_ogb(
         return graph_from_arrays(name, nodes, edges, specs=specs, symmetric=symmetric)
     return graph_from_arrays(
         name,
-        {"node": NodeArrays(int(graph["num_nodes"]), graph.get("node_feat"))},
-        {("node", "edge", "node"): EdgeArrays(graph["edge_index"], _attributes(graph.get("edge_feat")))},
+        {"node": NodeArrays(int(graph["num_nodes"]), graph.get("node_feat"), known.get("node"))},
+        {
+            ("node", "edge", "node"): EdgeArrays(
+                graph["edge_index"], _attributes(graph.get("edge_feat")) | _edge_facts(graph)
+            )
+        },
         specs=specs,
         symmetric=symmetric,
         columns=_columns(graph),
@@ -81,15 +96,47 @@ def load_ogb(
         InputError: If the name is unknown, or the files are not there.
         MissingExtraError: If `ogb` is not installed.
     """
+    facts = ogb_facts(name)
+    graph = read_raw(name, ogb_folder(name, root, facts), facts)
+    declared = True if facts["add_inverse_edge"] == "True" else None
+    return from_ogb(graph, name=name, specs=specs, symmetric=declared if symmetric is None else symmetric)
+
+
+def ogb_facts(name: str) -> dict[str, str]:
+    """What the package `ogb` says about a dataset: `task type`, `split`, `binary`, `is hetero` and so on.
+
+    Raises:
+        InputError: If the name is unknown.
+        MissingExtraError: If `ogb` is not installed.
+    """
     import pandas as pd
 
-    package = require("ogb.nodeproppred", extra="ogb")
+    known: list[str] = []
+    for part in ("nodeproppred", "linkproppred"):
+        package = require(f"ogb.{part}", extra="ogb")
+        master = pd.read_csv(Path(str(package.__file__)).with_name("master.csv"), index_col=0, keep_default_na=False)
+        if name in master:
+            return {str(key): str(value) for key, value in master[name].items()}
+        known += [str(column) for column in master]
+    raise unknown_choice("OGB dataset", name, known)
+
+
+def ogb_folder(name: str, root: Path | str, facts: Mapping[str, str]) -> Path:
+    """Folder of a dataset: `root/ogbn_arxiv`, `root/arxiv` (as the archive is unpacked) or `root` itself."""
+    root = Path(root)
+    usual = root / name.replace("-", "_")
+    places = (usual, root / facts["download_name"], root)
+    return next((place for place in places if (place / "raw").is_dir()), usual)
+
+
+def read_raw(name: str, folder: Path, facts: Mapping[str, str]) -> dict[str, Any]:
+    """Read the graph of a dataset from its raw files, each edge as often as it is there.
+
+    Raises:
+        InputError: If the files are not there.
+    """
     reader = require("ogb.io.read_graph_raw", extra="ogb")
-    master = pd.read_csv(Path(str(package.__file__)).with_name("master.csv"), index_col=0, keep_default_na=False)
-    if name not in master:
-        raise unknown_choice("OGB dataset", name, [str(column) for column in master])
-    facts = {str(key): str(value) for key, value in master[name].items()}
-    raw = Path(root) / name.replace("-", "_") / "raw"
+    raw = folder / "raw"
     typed, binary = facts["is hetero"] == "True", facts["binary"] == "True"
     file = raw / (
         ("edge_index_dict.npz" if typed else "data.npz")
@@ -101,9 +148,11 @@ def load_ogb(
     function = getattr(reader, f"read_{'binary' if binary else 'csv'}_{'hetero' if typed else ''}graph_raw")
     # Inverse edges are not added: they would be folded again. OGB prints; results own standard output.
     with contextlib.redirect_stdout(sys.stderr):
-        graph = function(str(raw), add_inverse_edge=False, **({} if binary else _extra_files(facts)))[0]
-    declared = True if facts["add_inverse_edge"] == "True" else None
-    return from_ogb(graph, name=name, specs=specs, symmetric=declared if symmetric is None else symmetric)
+        try:
+            graphs = function(str(raw), add_inverse_edge=False, **({} if binary else _extra_files(facts)))
+        except (FileNotFoundError, RuntimeError) as error:
+            raise InputError(f"{raw}: not all files of {name} are there: {' '.join(str(error).split())}") from None
+    return dict(graphs[0])
 
 
 def _extra_files(facts: Mapping[str, str]) -> dict[str, list[str]]:
@@ -116,6 +165,16 @@ def _extra_files(facts: Mapping[str, str]) -> dict[str, list[str]]:
 
 def _attributes(values: Any) -> dict[str, Any]:
     return {} if values is None else {"edge_feat": values}
+
+
+def _edge_facts(graph: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Further facts about edges, such as `edge_year` `[num_edges, 1]`."""
+    count = np.asarray(graph["edge_index"]).shape[1]
+    return {
+        key: np.asarray(values).reshape(-1)
+        for key, values in graph.items()
+        if str(key).startswith("edge_") and key not in _NOT_ATTRIBUTES and np.size(values) == count
+    }
 
 
 def _columns(graph: Mapping[str, Any]) -> pa.Table | None:

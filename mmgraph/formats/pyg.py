@@ -14,8 +14,7 @@ from mmgraph.data.ids import NodeIds
 from mmgraph.data.relation import Relation
 from mmgraph.errors import InputError
 from mmgraph.formats.arrays import EdgeArrays, EdgeType, NodeArrays, graph_from_arrays
-
-_SCHEMA = "mmgraph"
+from mmgraph.formats.pyg_hetero import SCHEMA, restore_hetero
 
 
 def to_pyg(graph: MultimodalGraph) -> Any:
@@ -40,7 +39,7 @@ def to_pyg(graph: MultimodalGraph) -> Any:
     )
     for modality, features in graph.features.items():
         data[f"x_{modality}"], data[f"has_{modality}"] = features.values, features.present
-    data[_SCHEMA] = {
+    data[SCHEMA] = {
         "name": graph.name,
         "node_types": list(graph.node_types),
         "relations": {
@@ -68,12 +67,12 @@ def from_pyg(
 ) -> MultimodalGraph:
     """Turn a `Data` or `HeteroData` into a graph.
 
-    Of objects that `to_pyg` did not make, `x`, `edge_index`, `edge_type`, `edge_attr`, `edge_weight` and `node_id` are
+    Of objects that neither `to_pyg` nor `to_hetero_pyg` made, `x`, `edge_index`, `edge_type`, `edge_attr`, `edge_weight` and `node_id` are
     read. Labels and masks are left behind: a graph holds no labels and no splits.
 
     Args:
         data: `torch_geometric.data.Data` or `HeteroData`.
-        name: Name of the graph; needed unless `to_pyg` made the object.
+        name: Name of the graph; needed unless one of both made the object.
         specs: Feature space by node type ("node" in a `Data`), see `graph_from_arrays`.
         symmetric: See `graph_from_arrays`.
 
@@ -84,8 +83,8 @@ def from_pyg(
 
     if not isinstance(data, Data | HeteroData):
         raise InputError(f"expected a torch_geometric Data or HeteroData, got {type(data).__name__}")
-    if _SCHEMA in data:
-        return _restore(data, data[_SCHEMA], name)
+    if SCHEMA in data:
+        return restore_hetero(data, name) if isinstance(data, HeteroData) else _restore(data, data[SCHEMA], name)
     if name is None:
         raise InputError("from_pyg needs a name for the graph: from_pyg(data, name=...)")
     if isinstance(data, HeteroData):

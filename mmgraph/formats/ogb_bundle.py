@@ -1,0 +1,246 @@
+"""Benchmarks of OGB from their files: the graph with its own ids, and apart from it labels and official splits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mmgraph.data.features import FeatureSpec
+from mmgraph.data.graph import MultimodalGraph
+from mmgraph.errors import InputError
+from mmgraph.formats.bundle import Bundle
+from mmgraph.formats.labels import label_column, official_split
+from mmgraph.formats.ogb import from_ogb, ogb_facts, ogb_folder, read_raw
+from mmgraph.formats.ogb_links import RELATION, edge_split, fold_repeats, read_edge_parts
+from mmgraph.formats.safe_pickle import load_pt
+from mmgraph.splits.base import TEST, TRAIN, VALID, Split
+from mmgraph.splits.message import message_graph
+
+SPLIT = "official"
+
+
+def bundle_from_ogb(
+    dataset: Any,
+    root: Path | str | None = None,
+    *,
+    specs: Mapping[str, FeatureSpec] | None = None,
+    symmetric: bool | None = None,
+    own_ids: bool = True,
+) -> Bundle:
+    """Read a dataset of OGB with labels and its official split; nothing is downloaded.
+
+    Node property prediction gives a split of nodes with the column `label`: a number, or for several binary labels the
+    list of those that are 1. Link property prediction gives a split of edges of the relation `edge`; ogbl-citation2 has
+    the column `negatives`. Files of arrays are read without running what they hold. Notes say what the split does not
+    hold.
+
+    Args:
+        dataset: Name of a dataset, for example `ogbn-arxiv`; or a library-agnostic dataset of the package `ogb`
+            (`NodePropPredDataset`, `LinkPropPredDataset`), whose graph is taken and whose folder is read for the rest.
+        root: Folder of the files, with a name: it holds `ogbn_arxiv/raw/edge.csv.gz`, or is that folder.
+        specs: Feature space by node type, see `mmgraph.formats.ogb.from_ogb`.
+        symmetric: See `from_ogb`; by default true for datasets that OGB declares undirected.
+        own_ids: Take the ids of `mapping/nodeidx2*.csv.gz` (or `mapping/<type>_entidx2name.csv.gz`) where there are
+            any, rather than positions.
+
+    Raises:
+        InputError: If the dataset is unknown or no OGB dataset, files are missing or do not fit together, or it asks
+            for completion of a knowledge graph.
+        MissingExtraError: If `ogb` is not installed.
+    """
+    if isinstance(dataset, str):
+        if root is None:
+            raise InputError(f"bundle_from_ogb needs the folder of {dataset}: bundle_from_ogb({dataset!r}, root)")
+        name, facts = dataset, ogb_facts(dataset)
+        folder = ogb_folder(name, root, facts)
+        graph = None
+    else:
+        name, facts, folder, graph = _of_object(dataset)
+    task = facts["task type"]
+    if task == "KG completion":
+        raise InputError(
+            f"{name}: its split asks for heads and tails of typed facts (knowledge graph completion); "
+            "only links and citations are read; load_ogb reads the graph"
+        )
+    graph = read_raw(name, folder, facts) if graph is None else graph
+    ids = read_ids(folder, graph) if own_ids else {}
+    undirected = symmetric if symmetric is not None else facts["add_inverse_edge"] == "True" or None
+    if task == "link prediction":
+        return _links(name, folder, facts, graph, ids, specs, undirected)
+    built = from_ogb(graph, name=name, specs=specs, symmetric=undirected, ids=ids)
+    splits, notes = _nodes(name, folder, facts, built)
+    return Bundle(built, splits, notes)
+
+
+def _of_object(dataset: Any) -> tuple[str, dict[str, str], Path, dict[str, Any]]:
+    """Name, facts, folder and graph of a dataset object; inverse edges that OGB added are taken out again."""
+    absent = [key for key in ("name", "root", "meta_info") if not hasattr(dataset, key)]
+    item = None if absent else dataset[0]
+    graph = item[0] if isinstance(item, tuple) else item
+    if not isinstance(graph, Mapping):
+        raise InputError(
+            f"expected the name of an OGB dataset, a NodePropPredDataset or a LinkPropPredDataset, "
+            f"got {type(dataset).__name__}"
+        )
+    facts = {str(key): str(value) for key, value in dict(dataset.meta_info).items()}
+    plain = dict(graph)
+    if facts["add_inverse_edge"] == "True" and "edge_index" in plain:
+        edges = np.asarray(plain["edge_index"])
+        if edges.shape[1] % 2 or not np.array_equal(edges[:, ::2], edges[::-1, 1::2]):
+            raise InputError(f"{dataset.name}: expected every second edge to be the inverse of the one before")
+        for key, value in graph.items():
+            if key == "edge_index":
+                plain[key] = edges[:, ::2]
+            elif str(key).startswith("edge_") and value is not None:
+                plain[key] = value[::2]
+    return str(dataset.name), facts, Path(dataset.root), plain
+
+
+def read_ids(folder: Path, graph: Mapping[str, Any]) -> dict[str, Any]:
+    """Ids of nodes by node type, from the folder `mapping`; types without a file are left out.
+
+    They are integers if all are, else strings; where a graph has several types, `type:id`.
+
+    Raises:
+        InputError: If a file does not name every node once.
+    """
+    mapping = folder / "mapping"
+    if "num_nodes_dict" in graph:
+        files = {kind: mapping / f"{kind}_entidx2name.csv.gz" for kind in graph["num_nodes_dict"]}
+        return {
+            kind: [f"{kind}:{name}" for name in _mapped(path, int(graph["num_nodes_dict"][kind]))]
+            for kind, path in files.items()
+            if path.is_file()
+        }
+    found = sorted(mapping.glob("nodeidx2*.csv.gz"))
+    if len(found) != 1:  # none, or several that mean different things
+        return {}
+    names = _mapped(found[0], int(graph["num_nodes"]))
+    try:
+        numbers = names.astype(np.int64)
+    except (ValueError, OverflowError):
+        return {"node": names}
+    # Strings that a number does not give back, such as 0012, stay strings.
+    same = np.array_equal(numbers.astype(str), names.astype(str))
+    return {"node": numbers if same else names}
+
+
+def _mapped(path: Path, num_nodes: int) -> np.ndarray:
+    """Second column of a mapping in the order of the first, `[num_nodes]`, strings."""
+    table = pd.read_csv(path, header=None, dtype=str, keep_default_na=False)
+    if table.shape[1] < 2:
+        raise InputError(f"{path}: expected a column of positions and one of ids, got {table.shape[1]} column")
+    if len(table) and not str(table.iloc[0, 0]).isdigit():
+        table = table.iloc[1:]  # the header
+    try:
+        positions = table[0].to_numpy().astype(np.int64)
+    except ValueError as error:
+        raise InputError(f"{path}: expected positions of nodes in the first column: {error}") from None
+    if len(positions) != num_nodes or not np.array_equal(np.sort(positions), np.arange(num_nodes)):
+        raise InputError(f"{path}: expected each position 0..{num_nodes - 1} once, got {len(positions):,} rows")
+    names = np.empty(num_nodes, dtype=object)
+    names[positions] = table[1].to_numpy()
+    return names
+
+
+def _nodes(
+    name: str, folder: Path, facts: Mapping[str, str], graph: MultimodalGraph
+) -> tuple[dict[str, Split], tuple[str, ...]]:
+    """Splits by name and notes."""
+    raw, parts = folder / "raw", folder / "split" / facts["split"]
+    typed, binary = facts["is hetero"] == "True", facts["binary"] == "True"
+    settings = {"source": "ogb", "name": name, "split": facts["split"]}
+    labels: dict[str, Any]
+    if not typed:
+        labels = {"node": _npz(raw / "node-label.npz")["node_label"] if binary else _csv(raw / "node-label.csv.gz")}
+    elif binary:
+        labels = dict(_npz(raw / "node-label.npz"))
+    else:
+        kinds = _kinds(raw / "nodetype-has-label.csv.gz")
+        labels = {kind: _csv(raw / "node-label" / kind / "node-label.csv.gz") for kind in kinds}
+    splits: dict[str, Split] = {}
+    notes: list[str] = []
+    for kind, values in labels.items():
+        ids = graph.node_ids.values[graph.nodes_of_type(kind).numpy()]
+        where = f"{name}, {kind}" if typed else name
+        column, told = label_column(f"{where}, labels", values, len(ids))
+        positions = _positions(parts, kind if typed else None)
+        key = SPLIT if len(labels) == 1 else f"{SPLIT}-{kind}"
+        splits[key] = official_split(where, ids, column, positions, settings)
+        notes += told
+        if values.ndim == 2 and values.shape[1] > 1:
+            notes.append(f"{where}: {values.shape[1]} binary labels; a node has the list of those that are 1")
+    return splits, tuple(notes)
+
+
+def _positions(folder: Path, kind: str | None) -> dict[str, np.ndarray]:
+    """Positions of the nodes of each part."""
+    whole = folder / "split_dict.pt"
+    if whole.is_file():
+        found = load_pt(whole)
+        return {part: np.asarray(found[part] if kind is None else found[part][kind]) for part in (TRAIN, VALID, TEST)}
+    inside = folder if kind is None else folder / kind
+    return {part: _csv(inside / f"{part}.csv.gz")[:, 0] for part in (TRAIN, VALID, TEST)}
+
+
+def _csv(path: Path) -> np.ndarray:
+    """Numbers of a file without a header, `[num_rows, num_columns]`."""
+    if not path.is_file():
+        raise InputError(f"{path}: file not found")
+    try:
+        values = pd.read_csv(path, header=None).to_numpy()
+    except pd.errors.EmptyDataError:  # an empty part
+        return np.empty((0, 1), dtype=np.int64)
+    if values.dtype.kind not in "iuf":
+        raise InputError(f"{path}: expected numbers, got {values.dtype}")
+    return values
+
+
+def _npz(path: Path) -> Mapping[str, np.ndarray]:
+    if not path.is_file():
+        raise InputError(f"{path}: file not found")
+    with np.load(path, allow_pickle=False) as archive:
+        return dict(archive)
+
+
+def _kinds(path: Path) -> list[str]:
+    """Node types that a file with a header of types and one row of True and False names."""
+    if not path.is_file():
+        raise InputError(f"{path}: file not found")
+    table = pd.read_csv(path)
+    return [str(kind) for kind in table.columns if bool(table[kind].iloc[0])]
+
+
+def _links(
+    name: str,
+    folder: Path,
+    facts: Mapping[str, str],
+    graph: Mapping[str, Any],
+    ids: Mapping[str, Any],
+    specs: Mapping[str, FeatureSpec] | None,
+    symmetric: bool | None,
+) -> Bundle:
+    parts = read_edge_parts(name, folder / "split" / facts["split"])
+    built = from_ogb(graph, name=name, specs=specs, symmetric=False if symmetric else symmetric, ids=ids)
+    notes = []
+    if symmetric:
+        relation, repeats = fold_repeats(built.relations[RELATION])
+        built = replace(built, relations={RELATION: relation})
+        if repeats:
+            notes.append(
+                f"{name}: {repeats:,} edges repeat a pair; each pair is there once, with the sum of edge_weight and the "
+                "latest edge_year where it has them"
+            )
+    settings = {"source": "ogb", "name": name, "split": facts["split"]}
+    is_symmetric = built.relations[RELATION].symmetric
+    split, told = edge_split(name, built.node_ids, parts, settings, symmetric=is_symmetric)
+    rest = message_graph(built, split)
+    removed = built.num_edges - rest.num_edges
+    if removed:
+        notes.append(f"{name}: {removed:,} edges of the graph tell what is held out and were taken out")
+    return Bundle(rest, {SPLIT: split}, (*notes, *told))
