@@ -57,8 +57,16 @@ _BUILDERS = {
         "63,436 packages of Debian 12 (name, description, some icons) and what they need; sections, tags, links, baskets",
     ),
     "movielens-100k": (
-        "mmgraph.datasets.movielens",
-        "943 users, 1,682 movies (title, year), 55,375 likes with time; recommendation, genres",
+        "mmgraph.datasets.movielens.build",
+        "943 users (occupation), 1,682 movies (title, year), 55,375 likes with time; recommendation, genres",
+    ),
+    "movielens-100k-by-time": (
+        "mmgraph.datasets.movielens.build",
+        "the same, split by calendar time: train on the past of all users, ask about the future",
+    ),
+    "movielens-100k-cold-items": (
+        "mmgraph.datasets.movielens.build",
+        "the same, with movies held out: what is asked about has no like in the graph",
     ),
     "openmoji": (
         "mmgraph.datasets.openmoji.build",

@@ -12,6 +12,7 @@ out, so `message_graph` takes the edges of the other relations away as well.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ from mmgraph.splits.base import TEST, TRAIN, UNUSED, VALID, Split
 from mmgraph.splits.edge_rows import AnyGraph
 from mmgraph.splits.groups import EDGE_SHARES
 from mmgraph.splits.interaction_rows import InteractionRows
-from mmgraph.splits.shares import CODE, TimeCut, check_shares, deal
+from mmgraph.splits.shares import CODE, TimeCut, check_shares, deal, deal_groups
 
 
 def split_leave_last_out(
@@ -92,6 +93,7 @@ def split_cold_items(
     user_type: str | None = None,
     attribute: str = "time",
     seed: int = 0,
+    groups: Mapping[Any, Any] | None = None,
 ) -> Split:
     """Hold out items: all their interactions leave training, as if the items were new.
 
@@ -104,13 +106,16 @@ def split_cold_items(
         user_type: Which of its node types are the users; by default that of the sources.
         attribute: Edge attribute that tells repeats apart; not used unless all interactions have it.
         seed: Another seed, another split.
+        groups: Group by id, as `content_groups` gives it: copies of one item are new together. An item without an
+            entry is a group of its own.
 
     Raises:
         InputError: If the relation or type is unknown, or shares do not add up to 1.
     """
     shares = check_shares(shares)
     rows = InteractionRows.of(graph, relation, user_type, attribute=attribute, need_time=False)
-    side = _deal_nodes(rows.item, len(rows.ids), shares, generator(seed, "split", "interactions", "cold items"))
+    random = generator(seed, "split", "interactions", "cold items")
+    side = _deal_nodes(rows.item, len(rows.ids), shares, random, _group_numbers(rows.ids.to_pylist(), groups))
     part = np.where(rows.repeat, np.int8(CODE[UNUSED]), side[rows.item])
     return rows.split(part, "cold-item", {"shares": shares, "seed": seed})
 
@@ -162,11 +167,30 @@ def split_cold_users(
     return rows.split(part, "cold-user", settings, stage)
 
 
-def _deal_nodes(ends: np.ndarray, num_nodes: int, shares: Mapping[str, float], random: torch.Generator) -> np.ndarray:
+def _group_numbers(ids: list[Any], groups: Mapping[Any, Any] | None) -> np.ndarray | None:
+    """Number of the group of each node, `[num_nodes]`, in an order that depends on ids alone; `None` without groups."""
+    if not groups:
+        return None
+    number: dict[tuple[bool, Any], int] = {}
+    # A node without an entry is named by its own id, which no group is mistaken for.
+    return np.array([number.setdefault((i in groups, groups.get(i, i)), len(number)) for i in ids], dtype=np.int64)
+
+
+def _deal_nodes(
+    ends: np.ndarray,
+    num_nodes: int,
+    shares: Mapping[str, float],
+    random: torch.Generator,
+    group: np.ndarray | None = None,
+) -> np.ndarray:
     """The part of each node, `[num_nodes]`; nodes without an interaction are not dealt."""
     side = np.zeros(num_nodes, dtype=np.int8)
     nodes = np.unique(ends)
-    side[nodes] = deal(len(nodes), shares, random)
+    if group is None:
+        side[nodes] = deal(len(nodes), shares, random)
+        return side
+    _, member, sizes = np.unique(group[nodes], return_inverse=True, return_counts=True)
+    side[nodes] = deal_groups(sizes, shares, random)[member]
     return side
 
 

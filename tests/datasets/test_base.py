@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from mmgraph.datasets import available_datasets, build_dataset
-from mmgraph.datasets import movielens as movielens_module
 from mmgraph.datasets.base import BuildOptions, dataset_cache, is_built
 from mmgraph.datasets.manifest import BuildRecord, read_manifest
+from mmgraph.datasets.movielens import build as movielens_module
 from mmgraph.errors import InputError
 from mmgraph.testing.archives import write_archive
 from mmgraph.testing.datasets import make_dataset

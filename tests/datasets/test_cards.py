@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from mmgraph.datasets.debian import pinned as debian
+from mmgraph.datasets.movielens import pinned as movielens
+from mmgraph.datasets.movielens.source import WHEEL
 from mmgraph.datasets.openmoji import pinned as openmoji
 
 CARDS = Path(__file__).parents[2] / "datasets"
@@ -26,3 +28,15 @@ def test_a_card_states_every_count_that_is_verified(pinned, holdout: bool) -> No
 def test_the_card_names_the_pinned_files() -> None:
     card = (CARDS / "debian" / "README.md").read_text(encoding="utf-8")
     assert all(digest in card for digest in debian.PINNED.values())
+
+
+@pytest.mark.parametrize("name", ["movielens-100k", "movielens-100k-by-time", "movielens-100k-cold-items"])
+@pytest.mark.parametrize("holdout", [True, False])
+def test_the_cards_of_movielens_state_every_count_that_is_verified(name: str, holdout: bool) -> None:
+    card = (CARDS / name / "README.md").read_text(encoding="utf-8")
+    card += (CARDS / "movielens-100k" / "README.md").read_text(encoding="utf-8")
+    counts = movielens.expected_counts(name, holdout=holdout) | movielens.drawn_counts(0, name, holdout=holdout)
+    assert len(counts) > 9
+    assert {key: count for key, count in counts.items() if f"{count:,}" not in card} == {}
+    assert movielens.drawn_counts(1, name, holdout=holdout) == {}
+    assert WHEEL.sha256 in card

@@ -284,3 +284,21 @@ def test_equal_times_are_ordered_by_the_seed() -> None:
 def test_bad_input(make: Callable[[RawGraph], Split], message: str) -> None:
     with pytest.raises(InputError, match=message):
         make(make_multigraph(times="some"))
+
+
+def test_items_of_a_group_are_new_together() -> None:
+    items = [f"i{n}" for n in range(12)]
+    graph = shop(*((f"u{n % 5}", item, n) for n, item in enumerate(items)))
+    groups = {item: f"g{n // 3}" for n, item in enumerate(items[:9])}  # three groups of three, and three single items
+    sides = set()
+    for seed in range(8):
+        split = split_cold_items(graph, "likes", shares=HALF, seed=seed, groups=groups)
+        part = {row[1]: side for row, side in rows_of(split).items()}
+        assert all(len({part[item] for item in items[n : n + 3]}) == 1 for n in (0, 3, 6))
+        assert (
+            split.digest == split_cold_items(shuffled(graph, 3), "likes", shares=HALF, seed=seed, groups=groups).digest
+        )
+        sides |= {part[item] for item in items[:9]}
+    assert len(sides) > 1
+    alone = {item: item for item in items}
+    assert split_cold_items(graph, "likes", shares=HALF, groups=alone).counts["train"] == 6

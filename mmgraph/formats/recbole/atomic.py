@@ -45,11 +45,7 @@ class AtomicFile:
         Raises:
             InputError: If the field is missing, no `token`, or has an empty cell; names the line.
         """
-        column = self._column(field, ("token",))
-        if column.null_count:
-            row = int(np.flatnonzero(column.is_null().to_numpy())[0])
-            raise InputError(f"{self.line(row)}: expected a {field}, got an empty cell")
-        return column
+        return self._complete(field, "token", f"expected a {field}")
 
     def numbers(self, field: str) -> pa.ChunkedArray:
         """The numbers in a field.
@@ -57,18 +53,26 @@ class AtomicFile:
         Raises:
             InputError: If the field is missing, no `float`, or has an empty cell; names the line.
         """
-        column = self._column(field, ("float",))
-        if column.null_count:
-            row = int(np.flatnonzero(column.is_null().to_numpy())[0])
-            raise InputError(f"{self.line(row)}: expected a number as {field}, got an empty cell")
-        return column
+        return self._complete(field, "float", f"expected a number as {field}")
 
-    def _column(self, field: str, types: Sequence[str]) -> pa.ChunkedArray:
+    def values(self, field: str, kind: str) -> pa.ChunkedArray:
+        """The cells of a field of some type, with gaps.
+
+        Raises:
+            InputError: If the field is missing or of another type.
+        """
         if field not in self.types:
             raise InputError(f"{self.where}: missing field {field!r}; got {first_few(list(self.types), 10)}")
-        if self.types[field] not in types:
-            raise InputError(f"{self.where}: field {field!r} must be {' or '.join(types)}, got {self.types[field]!r}")
+        if self.types[field] != kind:
+            raise InputError(f"{self.where}: field {field!r} must be {kind}, got {self.types[field]!r}")
         return self.table[field]
+
+    def _complete(self, field: str, kind: str, expected: str) -> pa.ChunkedArray:
+        column = self.values(field, kind)
+        if column.null_count:
+            row = int(np.flatnonzero(column.is_null().to_numpy())[0])
+            raise InputError(f"{self.line(row)}: {expected}, got an empty cell")
+        return column
 
 
 def parse_atomic(data: bytes, *, where: str) -> AtomicFile:
