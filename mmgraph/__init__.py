@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from mmgraph.audit import audit_dataset
     from mmgraph.data.features import FeatureSpec, ModalityFeatures
     from mmgraph.data.graph import MultimodalGraph
     from mmgraph.data.raw import RawGraph
@@ -27,85 +28,230 @@ if TYPE_CHECKING:
     from mmgraph.encoders.by_name import encode
     from mmgraph.errors import InputError, MissingExtraError
     from mmgraph.export.base import read_table, write_table
+    from mmgraph.formats.bundle import Bundle
+    from mmgraph.formats.mm_graph import read_mm_graph, write_mm_graph
+    from mmgraph.formats.mmrec import read_mmrec, write_mmrec
     from mmgraph.formats.networkx import from_networkx, to_networkx
+    from mmgraph.formats.networkx_raw import raw_from_networkx, split_from_networkx
+    from mmgraph.formats.ogb import from_ogb, load_ogb
+    from mmgraph.formats.ogb_bundle import bundle_from_ogb
     from mmgraph.formats.pyg import from_pyg, to_pyg
-    from mmgraph.formats.tables import read_tables
-    from mmgraph.formats.tables.writing import write_tables
+    from mmgraph.formats.pyg_bundle import bundle_from_pyg
+    from mmgraph.formats.pyg_hetero import to_hetero_pyg
+    from mmgraph.formats.recbole import read_recbole, write_recbole
+    from mmgraph.formats.registry import read_format, write_format
+    from mmgraph.formats.tables import import_tables, read_tables, write_tables
+    from mmgraph.formats.tables.guess import guess_mapping
+    from mmgraph.formats.tables.mapping import EdgeTable, InteractionTable, NodeTable, TablesMapping, load_mapping
     from mmgraph.inference.embed import embed
     from mmgraph.inference.query import QueryEncoder
     from mmgraph.inference.table import EmbeddingTable
     from mmgraph.nn.encoder import EncoderConfig, GraphEncoder
     from mmgraph.nn.saving import load_encoder, save_encoder
+    from mmgraph.splits.base import Split, load_splits, save_splits
+    from mmgraph.splits.content import content_groups
+    from mmgraph.splits.edges import (
+        split_edges_by_relation,
+        split_edges_by_time,
+        split_edges_cold_nodes,
+        split_edges_random,
+    )
+    from mmgraph.splits.interactions import (
+        split_cold_items,
+        split_cold_users,
+        split_interactions_by_time,
+        split_leave_last_out,
+    )
+    from mmgraph.splits.message import message_graph
+    from mmgraph.splits.negatives import sample_negatives
+    from mmgraph.splits.nodes import (
+        split_nodes_by_time,
+        split_nodes_few_shot,
+        split_nodes_random,
+        split_nodes_stratified,
+    )
+    from mmgraph.splits.recipe import resplit
+    from mmgraph.synthetic.planted import planted_graph
+    from mmgraph.synthetic.user_item import user_item_graph
+    from mmgraph.synthetic.writing import write_synthetic_graph
+    from mmgraph.tasks.bundle_folder import read_bundle, write_bundle
+    from mmgraph.tasks.from_split import task_from_split
+    from mmgraph.tasks.split_folder import split_folder
     from mmgraph.training.config import PretrainConfig
     from mmgraph.training.evaluate import evaluate_run
     from mmgraph.training.pretrain import pretrain, resume
 
 _HOME = {
+    "Bundle": "mmgraph.formats.bundle",
+    "EdgeTable": "mmgraph.formats.tables.mapping",
     "EmbeddingTable": "mmgraph.inference.table",
     "EncoderConfig": "mmgraph.nn.encoder",
     "FeatureSpec": "mmgraph.data.features",
     "GraphEncoder": "mmgraph.nn.encoder",
     "InputError": "mmgraph.errors",
+    "InteractionTable": "mmgraph.formats.tables.mapping",
     "MissingExtraError": "mmgraph.errors",
     "ModalityFeatures": "mmgraph.data.features",
     "MultimodalGraph": "mmgraph.data.graph",
+    "NodeTable": "mmgraph.formats.tables.mapping",
     "PretrainConfig": "mmgraph.training.config",
     "QueryEncoder": "mmgraph.inference.query",
     "RawGraph": "mmgraph.data.raw",
     "Relation": "mmgraph.data.relation",
+    "Split": "mmgraph.splits.base",
+    "TablesMapping": "mmgraph.formats.tables.mapping",
+    "audit_dataset": "mmgraph.audit",
     "available_datasets": "mmgraph.datasets",
     "build_dataset": "mmgraph.datasets",
+    "bundle_from_ogb": "mmgraph.formats.ogb_bundle",
+    "bundle_from_pyg": "mmgraph.formats.pyg_bundle",
+    "content_groups": "mmgraph.splits.content",
     "embed": "mmgraph.inference.embed",
     "encode": "mmgraph.encoders.by_name",
     "evaluate_run": "mmgraph.training.evaluate",
     "from_networkx": "mmgraph.formats.networkx",
+    "from_ogb": "mmgraph.formats.ogb",
     "from_pyg": "mmgraph.formats.pyg",
+    "guess_mapping": "mmgraph.formats.tables.guess",
+    "import_tables": "mmgraph.formats.tables",
     "load_encoder": "mmgraph.nn.saving",
     "load_graph": "mmgraph.data.store",
+    "load_mapping": "mmgraph.formats.tables.mapping",
+    "load_ogb": "mmgraph.formats.ogb",
+    "load_splits": "mmgraph.splits.base",
+    "message_graph": "mmgraph.splits.message",
+    "planted_graph": "mmgraph.synthetic.planted",
     "pretrain": "mmgraph.training.pretrain",
+    "raw_from_networkx": "mmgraph.formats.networkx_raw",
+    "read_bundle": "mmgraph.tasks.bundle_folder",
+    "read_format": "mmgraph.formats.registry",
+    "read_mm_graph": "mmgraph.formats.mm_graph",
+    "read_mmrec": "mmgraph.formats.mmrec",
+    "read_recbole": "mmgraph.formats.recbole",
     "read_table": "mmgraph.export.base",
     "read_tables": "mmgraph.formats.tables",
+    "resplit": "mmgraph.splits.recipe",
     "resume": "mmgraph.training.pretrain",
+    "sample_negatives": "mmgraph.splits.negatives",
     "save_encoder": "mmgraph.nn.saving",
     "save_graph": "mmgraph.data.store",
+    "save_splits": "mmgraph.splits.base",
+    "split_cold_items": "mmgraph.splits.interactions",
+    "split_cold_users": "mmgraph.splits.interactions",
+    "split_edges_by_relation": "mmgraph.splits.edges",
+    "split_edges_by_time": "mmgraph.splits.edges",
+    "split_edges_cold_nodes": "mmgraph.splits.edges",
+    "split_edges_random": "mmgraph.splits.edges",
+    "split_folder": "mmgraph.tasks.split_folder",
+    "split_from_networkx": "mmgraph.formats.networkx_raw",
+    "split_interactions_by_time": "mmgraph.splits.interactions",
+    "split_leave_last_out": "mmgraph.splits.interactions",
+    "split_nodes_by_time": "mmgraph.splits.nodes",
+    "split_nodes_few_shot": "mmgraph.splits.nodes",
+    "split_nodes_random": "mmgraph.splits.nodes",
+    "split_nodes_stratified": "mmgraph.splits.nodes",
+    "task_from_split": "mmgraph.tasks.from_split",
+    "to_hetero_pyg": "mmgraph.formats.pyg_hetero",
     "to_networkx": "mmgraph.formats.networkx",
     "to_pyg": "mmgraph.formats.pyg",
+    "user_item_graph": "mmgraph.synthetic.user_item",
+    "write_bundle": "mmgraph.tasks.bundle_folder",
+    "write_format": "mmgraph.formats.registry",
+    "write_mm_graph": "mmgraph.formats.mm_graph",
+    "write_mmrec": "mmgraph.formats.mmrec",
+    "write_recbole": "mmgraph.formats.recbole",
+    "write_synthetic_graph": "mmgraph.synthetic.writing",
     "write_table": "mmgraph.export.base",
-    "write_tables": "mmgraph.formats.tables.writing",
+    "write_tables": "mmgraph.formats.tables",
 }
 
-__all__ = [  # noqa: RUF022  (by topic: data, model, training, use, errors)
+__all__ = [  # noqa: RUF022  (by topic)
+    # graphs
     "FeatureSpec",
     "ModalityFeatures",
     "MultimodalGraph",
     "RawGraph",
     "Relation",
+    "encode",
+    "load_graph",
+    "save_graph",
+    # where they come from
+    "Bundle",
+    "EdgeTable",
+    "InteractionTable",
+    "NodeTable",
+    "TablesMapping",
     "available_datasets",
     "build_dataset",
-    "encode",
+    "bundle_from_ogb",
+    "bundle_from_pyg",
     "from_networkx",
+    "from_ogb",
     "from_pyg",
-    "load_graph",
+    "guess_mapping",
+    "import_tables",
+    "load_mapping",
+    "load_ogb",
+    "planted_graph",
+    "raw_from_networkx",
+    "read_format",
+    "read_mm_graph",
+    "read_mmrec",
+    "read_recbole",
     "read_tables",
-    "save_graph",
+    "split_from_networkx",
+    "to_hetero_pyg",
     "to_networkx",
     "to_pyg",
+    "user_item_graph",
+    "write_format",
+    "write_mm_graph",
+    "write_mmrec",
+    "write_recbole",
+    "write_synthetic_graph",
     "write_tables",
+    # splits
+    "Split",
+    "audit_dataset",
+    "content_groups",
+    "load_splits",
+    "message_graph",
+    "read_bundle",
+    "resplit",
+    "sample_negatives",
+    "save_splits",
+    "split_cold_items",
+    "split_cold_users",
+    "split_edges_by_relation",
+    "split_edges_by_time",
+    "split_edges_cold_nodes",
+    "split_edges_random",
+    "split_folder",
+    "split_interactions_by_time",
+    "split_leave_last_out",
+    "split_nodes_by_time",
+    "split_nodes_few_shot",
+    "split_nodes_random",
+    "split_nodes_stratified",
+    "task_from_split",
+    "write_bundle",
+    # model and training
     "EncoderConfig",
     "GraphEncoder",
-    "load_encoder",
-    "save_encoder",
     "PretrainConfig",
     "evaluate_run",
+    "load_encoder",
     "pretrain",
     "resume",
+    "save_encoder",
+    # use
     "EmbeddingTable",
+    "InputError",
+    "MissingExtraError",
     "QueryEncoder",
     "embed",
     "read_table",
     "write_table",
-    "InputError",
-    "MissingExtraError",
 ]
 
 

@@ -25,6 +25,7 @@ COMMANDS = {
     "datasets build": Command("mmgraph.cli.datasets_build", "build one of them into a folder"),
     "synthetic": Command("mmgraph.cli.synthetic", "write a graph of which the truth and the best scores are known"),
     "import": Command("mmgraph.cli.import_tables", "turn a folder of tables and images into a graph folder"),
+    "convert": Command("mmgraph.cli.convert", "read or write a graph in a public format: MM-Graph, MMRec, RecBole"),
     "split": Command("mmgraph.cli.split", "hold edges, labels or interactions out of a graph, and make a task of them"),
     "encode": Command("mmgraph.cli.encode", "turn texts and images of a graph into features"),
     "pretrain": Command("mmgraph.cli.pretrain", "train one model on one or several encoded graphs"),

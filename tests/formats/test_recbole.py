@@ -230,6 +230,7 @@ def test_several_datasets_in_a_folder_need_a_name(tmp_path: Path) -> None:
 def test_a_folder_is_recognised(tmp_path: Path) -> None:
     assert looks_like_recbole(write(tmp_path / "a", {"train.inter": INTER}))
     assert not looks_like_recbole(write(tmp_path / "b", {"item": SHOP["item"]}))
+    assert not looks_like_recbole(write(tmp_path / "c", {"inter": "userID\titemID\n1\t2\n"}))
     assert not looks_like_recbole(tmp_path / "missing")
 
 

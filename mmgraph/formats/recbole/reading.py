@@ -36,8 +36,13 @@ _BENCHMARK = (TRAIN, VALID, TEST)
 
 
 def looks_like_recbole(folder: Path) -> bool:
-    """Whether a folder holds a file `*.inter`."""
-    return folder.is_dir() and any(folder.glob("*.inter"))
+    """Whether a folder holds a file `*.inter` whose header names types, as in `user_id:token`."""
+    return folder.is_dir() and any(_has_typed_header(path) for path in folder.glob("*.inter"))
+
+
+def _has_typed_header(path: Path) -> bool:
+    with path.open("rb") as file:
+        return b":" in file.readline(1 << 16)
 
 
 def read_recbole(
