@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mmgraph.datasets.manifest import BuildRecord, check_replaceable, is_current, local_digests, write_manifest
 from mmgraph.errors import unknown_choice
@@ -48,36 +48,67 @@ class BuildOptions:
 
 
 Builder = Callable[[Path, BuildOptions], BuildRecord | None]
-"""Fills an empty folder with `nodes`, `edges`, `images/` and `tasks/`, and tells what it read; `dataset.json` is written
-afterwards, see `mmgraph.datasets.manifest`."""
+"""Fills an empty folder with a graph (tables and `images/`, or `encoded/`), `splits/` and `tasks/`, and tells what it
+read; `dataset.json` is written afterwards, see `mmgraph.datasets.manifest`."""
 
+
+class _Entry(NamedTuple):
+    """A dataset: the module that builds it, one line on it, and the folder of its card where that is not its name."""
+
+    module: str
+    description: str
+    card: str | None = None
+
+
+_PLANETOID = "mmgraph.datasets.planetoid"
+_OGB = "mmgraph.datasets.ogb"
 _BUILDERS = {
-    "debian": (
+    "citeseer": _Entry(_PLANETOID, "3,327 papers (words) and 4,552 citations; 6 topics, public split", "planetoid"),
+    "cora": _Entry(_PLANETOID, "2,708 papers (words) and 5,278 citations; 7 topics, public split", "planetoid"),
+    "debian": _Entry(
         "mmgraph.datasets.debian.build",
         "63,436 packages of Debian 12 (name, description, some icons) and what they need; sections, tags, links, baskets",
     ),
-    "movielens-100k": (
+    "movielens-100k": _Entry(
         "mmgraph.datasets.movielens.build",
         "943 users (occupation), 1,682 movies (title, year), 55,375 likes with time; recommendation, genres",
     ),
-    "movielens-100k-by-time": (
+    "movielens-100k-by-time": _Entry(
         "mmgraph.datasets.movielens.build",
-        "the same, split by calendar time: train on the past of all users, ask about the future",
+        "movielens-100k split by calendar time: train on the past of all users, ask about the future",
+        "movielens-100k",
     ),
-    "movielens-100k-cold-items": (
+    "movielens-100k-cold-items": _Entry(
         "mmgraph.datasets.movielens.build",
-        "the same, with movies held out: what is asked about has no like in the graph",
+        "movielens-100k with movies held out: what is asked about has no like in the graph",
+        "movielens-100k",
     ),
-    "openmoji": (
+    "ogbl-citation2": _Entry(_OGB, "2,927,963 papers (features); citations of 2019 among 1,000 negatives each", "ogb"),
+    "ogbl-collab": _Entry(_OGB, "235,868 authors (features); collaborations of 2018 and 2019", "ogb"),
+    "ogbl-ddi": _Entry(_OGB, "4,267 drugs without features; interactions, split by what drugs act on", "ogb"),
+    "ogbl-ppa": _Entry(_OGB, "576,289 proteins (species); associations, split by how they were found", "ogb"),
+    "ogbn-arxiv": _Entry(_OGB, "169,343 papers (features) and 1,166,243 citations; 40 subjects, split by year", "ogb"),
+    "ogbn-mag": _Entry(_OGB, "1,939,743 papers, authors, institutions and fields; 349 venues, split by year", "ogb"),
+    "ogbn-products": _Entry(_OGB, "2,449,029 products bought together; 47 categories, split by sales", "ogb"),
+    "ogbn-proteins": _Entry(_OGB, "132,534 proteins of 8 species without features; 112 functions", "ogb"),
+    "openmoji": _Entry(
         "mmgraph.datasets.openmoji.build",
         "4,495 emoji (picture, name) linked by Unicode's structure; category, links, text and image queries",
     ),
+    "pubmed": _Entry(_PLANETOID, "19,717 papers (words) and 44,324 citations; 3 topics, public split", "planetoid"),
 }
+
+
+def card_of(name: str) -> str:
+    """Name of the folder under the top-level `datasets/` that holds the card of a dataset; several may share one."""
+    if name not in _BUILDERS:
+        raise unknown_choice("dataset", name, _BUILDERS)
+    return _BUILDERS[name].card or name
 
 
 def available_datasets() -> dict[str, str]:
     """Names of the datasets that can be built here, with one line on each."""
-    return {name: description for name, (_, description) in sorted(_BUILDERS.items())}
+    return {name: entry.description for name, entry in sorted(_BUILDERS.items())}
 
 
 def build_dataset(
@@ -118,7 +149,7 @@ def build_dataset(
         check_replaceable(out)
     elif is_current(out, identity):
         return out
-    build: Builder = importlib.import_module(_BUILDERS[name][0]).build
+    build: Builder = importlib.import_module(_BUILDERS[name].module).build
     with atomic_folder(out, overwrite=out.exists()) as temporary:
         record = build(temporary, options)
         notice = write_manifest(temporary, identity, record)

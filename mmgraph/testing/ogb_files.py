@@ -124,13 +124,13 @@ def write_citation(root: Path, **options: Any) -> Path:
     folder = root / "ogbl_citation2"
     train = [[1, 0], [2, 1], [3, 0], [4, 2]]
     write_raw(folder, train, node_year=np.array(YEARS)[:, None])
-    parts = {
+    parts: dict[str, dict[str, Any]] = {
         "train": {"source_node": [row[0] for row in train], "target_node": [row[1] for row in train]},
-        "valid": {"source_node": [5, 4], "target_node": [1, 0], "target_node_neg": [[0, 2, 3], [1, 3, 5]]},
+        "valid": {"source_node": [5, 4], "target_node": [1, 0], "target_node_neg": [[0, 3, 4], [3, 5, 3]]},
         "test": {
             "source_node": [2, 5, 4],
             "target_node": [4, 2, 1],
-            "target_node_neg": [[0, 1, 5], [0, 3, 4], [5, 3, 3]],
+            "target_node_neg": [[0, 3, 5], [3, 0, 4], [5, 3, 3]],
         },
     }
     write_link_parts(folder / "split" / "time", parts, **options)

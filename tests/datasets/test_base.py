@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mmgraph.datasets import available_datasets, build_dataset
-from mmgraph.datasets.base import BuildOptions, dataset_cache, is_built
+from mmgraph.datasets.base import BuildOptions, card_of, dataset_cache, is_built
 from mmgraph.datasets.manifest import BuildRecord, read_manifest
 from mmgraph.datasets.movielens import build as movielens_module
 from mmgraph.errors import InputError
@@ -17,10 +17,18 @@ from mmgraph.testing.datasets import make_dataset
 
 def test_every_dataset_has_one_line_and_a_card() -> None:
     found = available_datasets()
-    assert {"debian", "openmoji", "movielens-100k"} <= set(found)
+    assert {"debian", "openmoji", "movielens-100k", "cora", "ogbn-arxiv"} <= set(found)
     for name, line in found.items():
         assert len(line.splitlines()) == 1
-        assert (Path(__file__).parents[2] / "datasets" / name / "README.md").is_file()
+        card = Path(__file__).parents[2] / "datasets" / card_of(name) / "README.md"
+        assert f"`{name}`" in card.read_text(encoding="utf-8") or card.parent.name == name
+
+
+def test_cards_are_those_of_datasets() -> None:
+    cards = {path.parent.name for path in (Path(__file__).parents[2] / "datasets").glob("*/README.md")}
+    assert cards == {card_of(name) for name in available_datasets()}
+    with pytest.raises(InputError, match="unknown dataset 'coral'; choose from: cora, "):
+        card_of("coral")
 
 
 def test_an_unknown_name_lists_the_known_ones_closest_first(tmp_path: Path) -> None:
