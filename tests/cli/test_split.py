@@ -251,7 +251,7 @@ def test_an_encoded_graph(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
             ["--interactions", "cold-user", "--relation", "likes", "--fold-in", "1"],
             "fold_in must be at least 0 and below 1",
         ),
-        (["--edges", "random", "--graph", "{0}/none"], "{0}/none: expected a folder with tables, found nothing"),
+        (["--edges", "random", "--graph", "{0}/none"], "{0}/none: expected the folder of a graph, found nothing"),
     ],
 )
 def test_bad_input(shop: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str) -> None:

@@ -75,7 +75,7 @@ def test_the_wanted_kind_of_graph_or_an_error(tmp_path: Path) -> None:
         read_graph(tmp_path / "content", holds="features")
     with pytest.raises(InputError, match="expected tables of nodes and edges, found only an encoded graph"):
         read_graph(tmp_path / "features", holds="content")
-    with pytest.raises(InputError, match="expected a folder, found nothing"):
+    with pytest.raises(InputError, match="expected the folder of a graph, found nothing"):
         read_graph(tmp_path / "nowhere")
 
 
