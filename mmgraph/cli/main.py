@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
@@ -57,7 +58,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     handler.setFormatter(logging.Formatter("mmgraph: %(message)s"))
     logging.getLogger("mmgraph").addHandler(handler)
     try:
-        code = _dispatch(words, state)
+        with warnings.catch_warnings():
+            # PyG still uses torch.jit; nobody who runs a command can do anything about it.
+            warnings.filterwarnings("ignore", message=r".*torch\.jit", category=FutureWarning)
+            code = _dispatch(words, state)
         sys.stdout.flush()
     except KeyboardInterrupt:
         kept = state.module.kept(state.args) if state.module and state.args else "nothing was changed"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from mmgraph.data.graph import MultimodalGraph
@@ -25,10 +26,11 @@ def write_published(
     sources: Mapping[str, str],
     published: Mapping[str, int],
     notice: str,
+    *,
+    pinned: Mapping[str, str] = MappingProxyType({}),
+    expected: Mapping[str, int] = MappingProxyType({}),
 ) -> BuildRecord:
     """Write the folder of a dataset, and tell if it is not as large as published.
-
-    Nothing is pinned: no digest of these files could be verified when the builder was written.
 
     Args:
         name: Name of the dataset.
@@ -37,6 +39,8 @@ def write_published(
         sources: SHA-256 by name of what was read.
         published: Published counts: `nodes`, `edges`, and `train`, `valid`, `test` of the split.
         notice: Content of the file `README.md`.
+        pinned: SHA-256 of the files that the card was written from, where these could be had.
+        expected: Counts of the card for these files, see `BuildRecord`; they are compared after the build.
     """
     if not isinstance(bundle.graph, MultimodalGraph):
         raise InputError(f"{name}: expected a graph with features")
@@ -54,7 +58,7 @@ def write_published(
         for key, count in published.items()
         if found.get(key, count) != count
     }
-    if differences:
+    if differences and not pinned:
         told = ", ".join(
             f"{key} {row['found']:,} (published: {row['published']:,})" for key, row in differences.items()
         )
@@ -62,4 +66,4 @@ def write_published(
             f"{name}: not the published dataset: {told}", style="yellow", highlight=False, markup=False, soft_wrap=True
         )
     facts: dict[str, Any] = {"published": dict(published), "differs": differences, "notes": list(bundle.notes)}
-    return BuildRecord(dict(sources), facts=facts)
+    return BuildRecord(dict(sources), pinned=pinned, expected=expected, facts=facts)

@@ -99,7 +99,9 @@ def read_graph(
     """The graph of `read_bundle`."""
     folder = Path(folder)
     if not folder.is_dir():
-        raise InputError(f"{folder}: expected the folder of a graph, found {'a file' if folder.exists() else 'nothing'}")
+        raise InputError(
+            f"{folder}: expected the folder of a graph, found {'a file' if folder.exists() else 'nothing'}"
+        )
     has_tables = any((folder / f"nodes{ending}").exists() for ending in ENDINGS)
     if holds == "content" and not has_tables and (folder / "encoded").is_dir():
         raise InputError(f"{folder}: expected tables of nodes and edges, found only an encoded graph")

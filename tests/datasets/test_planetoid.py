@@ -11,7 +11,7 @@ from mmgraph.audit import audit_dataset
 from mmgraph.data.store import find_graph, load_graph
 from mmgraph.datasets import build_dataset
 from mmgraph.datasets.manifest import read_manifest
-from mmgraph.datasets.planetoid import PUBLISHED, read_planetoid
+from mmgraph.datasets.planetoid import PINNED, PUBLISHED, expected_counts, file_names, read_planetoid
 from mmgraph.errors import InputError
 from mmgraph.files import file_digest
 from mmgraph.splits.base import load_splits
@@ -72,8 +72,20 @@ def test_the_folder(built: Path, raw: Path) -> None:
 def test_other_counts_than_published_are_told(raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     build_dataset("cora", tmp_path / "out", local=[raw])
     told = capsys.readouterr().err
-    assert "cora: not the published dataset: nodes 530 (published: 2,708), edges 529 (published: 5,278)" in told
+    assert "cora: built from other data than the card describes (ind.cora.allx, " in told
+    assert "counts differ: nodes.node 530 (card: 2,708), edges.edge 529 (card: 5,278)" in told
     assert len(told.splitlines()) == 1
+    build_dataset("pubmed", tmp_path / "pubmed", local=[write_planetoid(tmp_path / "raw", "pubmed")])
+    told = capsys.readouterr().err
+    assert "pubmed: not the published dataset: nodes 530 (published: 19,717), edges 529 (published: 44,324)" in told
+    assert len(told.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", sorted(PINNED))
+def test_the_card_states_what_is_compared(name: str) -> None:
+    card = (Path(__file__).parents[2] / "datasets" / "planetoid" / "README.md").read_text(encoding="utf-8")
+    assert set(PINNED[name]) == set(file_names(name))
+    assert {key: count for key, count in expected_counts(name).items() if f"{count:,}" not in card} == {}
 
 
 def test_papers_that_the_test_index_skips(tmp_path: Path) -> None:
