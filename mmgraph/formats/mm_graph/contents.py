@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mmgraph.data.ids import NodeIds, as_ids
 from mmgraph.errors import InputError, first_few
-from mmgraph.formats.torch_files import load_data
+from mmgraph.formats.safe_pickle import load_pt
 
 NC_EDGES, LABELS, NC_SPLIT, MAPPING = "nc_edges-nodeid.pt", "labels-w-missing.pt", "split.pt", "node_mapping.pt"
 LP_SPLITS = ("lp-edge-split.pt", "lp-edge-split-hard.pt", "lp-edge-split-random.pt")
@@ -29,7 +29,7 @@ def load_mapping(path: Path, keys: tuple[str, ...]) -> Mapping[str, Any]:
     Raises:
         InputError: If it is none, or lacks one.
     """
-    content = load_data(path)
+    content = load_pt(path)
     if not isinstance(content, Mapping):
         raise InputError(f"{path}: expected a dictionary with {', '.join(keys)}, got {type(content).__name__}")
     missing = [key for key in keys if key not in content]
@@ -86,7 +86,7 @@ def read_labels(path: Path, num_nodes: int | None) -> tuple[np.ndarray, np.ndarr
     Raises:
         InputError: On another length than the number of nodes, or labels that are no whole numbers.
     """
-    values = as_array(str(path), load_data(path))
+    values = as_array(str(path), load_pt(path))
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.ndim != 1 or (num_nodes is not None and len(values) != num_nodes):
@@ -111,7 +111,7 @@ def read_ids(path: Path, num_nodes: int | None) -> NodeIds:
     Raises:
         InputError: If not every row has exactly one id.
     """
-    content, where = load_data(path), str(path)
+    content, where = load_pt(path), str(path)
     if isinstance(content, Mapping):
         content = {_plain(key): _plain(value) for key, value in content.items()}
         count = len(content) if num_nodes is None else num_nodes

@@ -10,7 +10,7 @@ import torch
 from mmgraph.data.features import FeatureSpec, ModalityFeatures
 from mmgraph.errors import InputError, first_few, unknown_choice
 from mmgraph.formats.mm_graph.contents import FEATURES, as_array
-from mmgraph.formats.torch_files import load_data
+from mmgraph.formats.safe_pickle import load_pt
 from mmgraph.formats.zero_rows import Absent, present_rows
 
 MODALITIES = ("text", "image")
@@ -52,7 +52,7 @@ def read_features(
     Raises:
         InputError: If the file holds no matrix of floating point numbers, or the widths do not fit.
     """
-    content = load_data(path)
+    content = load_pt(path)
     matrix = content if isinstance(content, torch.Tensor) else torch.from_numpy(as_array(str(path), content))
     if matrix.dim() != 2 or not matrix.is_floating_point():
         raise InputError(

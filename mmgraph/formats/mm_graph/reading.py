@@ -29,7 +29,7 @@ from mmgraph.formats.mm_graph.contents import (
 )
 from mmgraph.formats.mm_graph.features import choose_features, read_features
 from mmgraph.formats.mm_graph.splits import read_edge_split, read_node_split
-from mmgraph.formats.torch_files import load_data
+from mmgraph.formats.safe_pickle import load_pt
 from mmgraph.formats.zero_rows import Absent
 from mmgraph.splits.base import Split
 from mmgraph.splits.message import message_graph
@@ -108,7 +108,7 @@ def read_mm_graph(
     more: list[str] = []
     if path.name == NC_SPLIT:
         file = folder / NC_EDGES
-        ends = positions(str(file), load_data(file), len(node_ids), (None, 2)).T
+        ends = positions(str(file), load_pt(file), len(node_ids), (None, 2)).T
         split = read_node_split(path, node_ids, labels, known)
         edge_file = file.name
     else:
