@@ -419,6 +419,12 @@ def test_what_the_format_cannot_hold_is_refused(tmp_path: Path, nc: Bundle) -> N
     twice = Bundle(graph, {"a": nc.splits["official"], "b": nc.splits["official"]})
     assert refusal(twice, tmp_path).endswith("got 'a', 'b'; choose one with split=...")
     assert "unknown split of kind node or edge 'c'; choose from: a, b" in refusal(twice, tmp_path, split="c")
+    bought = pa.table({"user": ["a"], "item": ["B00/a"], "split": ["test"]})
+    other = Bundle(graph, {"a": nc.splits["official"], "b": Split("interaction", bought, "official")})
+    assert refusal(other, tmp_path).endswith("got 'a', 'b'; choose one with split=...")  # b would be lost
+    assert refusal(Bundle(graph, {"b": other.splits["b"]}), tmp_path) == (
+        "expected one split of kind node or edge, got 'b'"
+    )
     zero = ModalityFeatures(text.spec, text.values, torch.ones(5, dtype=torch.bool))
     assert "1 nodes have text features that are all zero, which this format reads as absent: 'e'" in refusal(
         changed(nc, features={"text": zero, "image": image}), tmp_path
@@ -437,7 +443,9 @@ def test_what_the_format_cannot_hold_is_refused(tmp_path: Path, nc: Bundle) -> N
     half = ModalityFeatures(text.spec, text.values.half(), text.present)
     assert "must have one dtype" in refusal(changed(nc, features={"text": half, "image": image}), tmp_path)
     audio = ModalityFeatures(FeatureSpec("audio", "clip", 2), text.values, text.present)
-    assert refusal(changed(nc, features={"audio": audio}), tmp_path) == "expected text and image, got 'audio'"
+    assert refusal(changed(nc, features={"audio": audio}), tmp_path) == (
+        "it has no place for 'modality audio'; leave them out with without=['modalities']"
+    )
     named = table.set_column(2, "label", table["label"].cast(pa.string()))
     assert refusal(changed(nc, named), tmp_path) == "labels must be whole numbers, got string; number them first"
     assert "has no column 'label'" in refusal(changed(nc, table.drop_columns(["label"])), tmp_path)
