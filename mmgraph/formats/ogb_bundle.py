@@ -13,15 +13,12 @@ import pandas as pd
 from mmgraph.data.features import FeatureSpec
 from mmgraph.data.graph import MultimodalGraph
 from mmgraph.errors import InputError
-from mmgraph.formats.bundle import Bundle
+from mmgraph.formats.bundle import OFFICIAL, Bundle, held_out
 from mmgraph.formats.labels import label_column, official_split
 from mmgraph.formats.ogb import from_ogb, ogb_facts, ogb_folder, read_raw
 from mmgraph.formats.ogb_links import RELATION, edge_split, fold_repeats, read_edge_parts
 from mmgraph.formats.safe_pickle import load_pt
 from mmgraph.splits.base import TEST, TRAIN, VALID, Split
-from mmgraph.splits.message import message_graph
-
-SPLIT = "official"
 
 
 def bundle_from_ogb(
@@ -170,7 +167,7 @@ def _nodes(
         where = f"{name}, {kind}" if typed else name
         column, told = label_column(f"{where}, labels", values, len(ids))
         positions = _positions(parts, kind if typed else None)
-        key = SPLIT if len(labels) == 1 else f"{SPLIT}-{kind}"
+        key = OFFICIAL if len(labels) == 1 else f"{OFFICIAL}-{kind}"
         splits[key] = official_split(where, ids, column, positions, settings)
         notes += told
         if values.ndim == 2 and values.shape[1] > 1:
@@ -239,8 +236,7 @@ def _links(
     settings = {"source": "ogb", "name": name, "split": facts["split"]}
     is_symmetric = built.relations[RELATION].symmetric
     split, told = edge_split(name, built.node_ids, parts, settings, symmetric=is_symmetric)
-    rest = message_graph(built, split)
-    removed = built.num_edges - rest.num_edges
+    rest, removed = held_out(built, split)
     if removed:
         notes.append(f"{name}: {removed:,} edges of the graph tell what is held out and were taken out")
-    return Bundle(rest, {SPLIT: split}, (*notes, *told))
+    return Bundle(rest, {OFFICIAL: split}, (*notes, *told))

@@ -30,7 +30,9 @@ class PickledDtype:
         self.value = value
 
     def __setstate__(self, state: Any) -> None:
-        order = state[1]
+        _, order, *structure = state[:5]
+        if any(part is not None for part in structure):
+            raise pickle.UnpicklingError(f"arrays of {self.value} have no fields, got {structure!r}")
         if order in ("<", ">"):
             self.value = self.value.newbyteorder(order)
 

@@ -196,7 +196,7 @@ BAD: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "no mapping of users": ({"users": None}, {}, "{f}/u_id_mapping.csv: file not found; without it nobody knows"),
     "no interactions": ({"inter": None}, {}, "{f}: expected <name>.inter, found none"),
     "two files": ({"second": INTER}, {},
-        "{f}: several files of interactions; choose one with inter=...: 'baby.inter', 'other.inter'"),
+        "{f}: expected one file of interactions, got 'baby.inter', 'other.inter'; choose one with inter=..."),
     "unknown file": ({}, {"inter": "x.inter"}, "unknown file of interactions in {f} 'x.inter'; choose from: baby.inter"),
     "absent": ({}, {"absent": "nan"}, "unknown value of absent 'nan'; choose from: "),
     "ids": ({}, {"ids": "text"}, "unknown kind of ids 'text'; choose from: "),

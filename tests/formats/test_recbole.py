@@ -148,6 +148,9 @@ def test_parts_of_a_benchmark_are_a_split_and_held_out_edges_are_gone(tmp_path: 
 def test_a_pair_that_is_asked_again_later_is_not_in_the_graph(tmp_path: Path) -> None:
     bundle = read_recbole(write(tmp_path / "a", PARTS | {"test.inter": INTER + "1\t2\t4\t70\n"}))
     assert edges(raw_of(bundle), "interacts") == [("user:2", "item:10", 4.0, 100)]
+    assert bundle.notes == (
+        f"{tmp_path / 'a'}: 1 training edges are not in the graph, because valid or test ask the pair again",
+    )
 
 
 def test_fields_of_edges_that_are_no_numbers_are_told(tmp_path: Path) -> None:

@@ -117,11 +117,12 @@ FIELDS = Reduced(np.dtype, ("f8", False, True), (3, "<", None, ("a",), {"a": (np
         np.datetime64("2020-01-01"),
         # Numpy itself would believe these bytes to be addresses of objects.
         Reduced(RECONSTRUCT, (np.ndarray, (0,), b"b"), (1, (1,), POINTERS, False, b"\x01" * 8)),
+        Reduced(RECONSTRUCT, (np.ndarray, (0,), b"b"), (1, (1,), FIELDS, False, b"\x01" * 8)),
         Reduced(np.ndarray, ((1,), POINTERS, b"\x01" * 8)),
         Reduced(RECONSTRUCT, (np.ndarray, (0,), b"b"), (1, (1,), "f8", False, b"\x01" * 8)),
         Reduced(RECONSTRUCT, (np.ndarray, (0,), b"b"), (1, (3,), np.dtype("f8"), False, b"\x01" * 8)),
     ],
-    ids=["objects", "structures", "times", "pointers", "pointers at once", "no dtype", "too short"],
+    ids=["objects", "structures", "times", "pointers", "fields", "pointers at once", "no dtype", "too short"],
 )
 def test_arrays_of_anything_but_numbers_and_strings_are_refused(tmp_path: Path, protocol: int, content: Any) -> None:
     torch.save([content], tmp_path / "bad.pt", pickle_protocol=protocol)
@@ -130,15 +131,6 @@ def test_arrays_of_anything_but_numbers_and_strings_are_refused(tmp_path: Path, 
         with pytest.raises(InputError, match=f"{name}: ") as error:
             load(tmp_path / name)
         assert len(str(error.value).splitlines()) == 1
-
-
-def test_fields_that_a_file_claims_are_ignored(tmp_path: Path) -> None:
-    state = (1, (1,), FIELDS, False, np.float64(0.5).tobytes())
-    (tmp_path / "a").write_bytes(pickle.dumps(Reduced(RECONSTRUCT, (np.ndarray, (0,), b"b"), state), protocol=2))
-    found = load_pickle(tmp_path / "a")
-    assert found.dtype == np.float64
-    assert found.tolist() == [0.5]
-    assert np.dtype("f8").names is None
 
 
 def test_sparse_matrices_that_do_not_fit_are_refused(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from mmgraph.data.ids import NodeIds
 from mmgraph.data.relation import Relation
 from mmgraph.errors import InputError, first_few, unknown_choice
 from mmgraph.files import file_digest
-from mmgraph.formats.bundle import Bundle
+from mmgraph.formats.bundle import OFFICIAL, Bundle, held_out
+from mmgraph.formats.choice import choose_one
 from mmgraph.formats.mmrec.contents import (
     ABSENT,
     ID_KINDS,
@@ -36,11 +37,8 @@ from mmgraph.formats.mmrec.contents import (
 )
 from mmgraph.formats.zero_rows import present_rows
 from mmgraph.splits.base import TEST, TRAIN, VALID, Split
-from mmgraph.splits.message import message_graph
 
 MODALITIES = ("image", "text")
-SPLIT = "official"
-"""Name of the split of a bundle."""
 
 
 def looks_like_mmrec(folder: Path) -> bool:
@@ -118,29 +116,25 @@ def read_mmrec(
         relations={relation: Relation(ends, user_type, item_type, attributes=attributes)},
         features=features,
     )
-    allowed = message_graph(graph, split)
-    if told := graph.num_edges - allowed.num_edges:
+    allowed, told = held_out(graph, split)
+    if told:
         notes.append(
             f"{path.name}: {told:,} training edges are not in the graph, because valid or test ask the pair again"
         )
     for kind, number, count in ((user_type, user, len(users)), (item_type, item, len(items))):
         if idle := count - len(np.unique(number)):
             notes.append(f"{path.name}: {idle:,} of {count:,} nodes of type {kind!r} have no interaction")
-    return Bundle(allowed, {SPLIT: split}, tuple(notes))
+    return Bundle(allowed, {OFFICIAL: split}, tuple(notes))
 
 
 def _choose_inter(folder: Path, inter: str | None) -> Path:
     if not folder.is_dir():
         raise InputError(f"{folder}: folder not found")
     found = sorted(path.name for path in folder.glob("[!.]*.inter"))
-    if inter is not None:
-        if inter not in found:
-            raise unknown_choice(f"file of interactions in {folder}", inter, found)
-        return folder / inter
-    if len(found) != 1:
-        several = f"several files of interactions; choose one with inter=...: {first_few(found)}"
-        raise InputError(f"{folder}: {several if found else 'expected <name>.inter, found none'}")
-    return folder / found[0]
+    chosen = choose_one(folder, inter, found, kind="file of interactions", option="inter")
+    if chosen is None:
+        raise InputError(f"{folder}: expected <name>.inter, found none")
+    return folder / chosen
 
 
 def _ids(folder: Path, kind: IdKind, user_type: str, item_type: str) -> tuple[np.ndarray, np.ndarray, NodeIds]:
@@ -175,7 +169,7 @@ def _split(path: Path, table: pa.Table, ids: NodeIds, num_users: int, about: tup
         return Split(
             "interaction",
             pa.table(columns),
-            "official",
+            OFFICIAL,
             {**settings, "attribute": "time", "file": path.name, "sha256": file_digest(path)},
         )
     except InputError as error:

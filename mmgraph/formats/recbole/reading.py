@@ -15,10 +15,10 @@ from mmgraph.data.ids import NodeIds
 from mmgraph.data.raw import RawGraph
 from mmgraph.data.relation import Relation
 from mmgraph.errors import InputError, first_few
-from mmgraph.formats.bundle import Bundle
+from mmgraph.formats.bundle import OFFICIAL, Bundle, held_out
 from mmgraph.formats.recbole.atomic import AtomicFile, parse_atomic
 from mmgraph.formats.recbole.columns import node_columns, take_text, with_links
-from mmgraph.formats.recbole.interactions import OFFICIAL, InteractionTable, join_files, official_split
+from mmgraph.formats.recbole.interactions import InteractionTable, join_files, official_split
 from mmgraph.formats.recbole.knowledge import (
     EntityIds,
     Fact,
@@ -30,7 +30,6 @@ from mmgraph.formats.recbole.knowledge import (
 from mmgraph.formats.recbole.names import RecBoleNames
 from mmgraph.formats.recbole.nodes import TokenNodes
 from mmgraph.splits.base import TEST, TRAIN, VALID
-from mmgraph.splits.message import message_graph
 
 _BENCHMARK = (TRAIN, VALID, TEST)
 
@@ -95,7 +94,12 @@ def read_recbole(
     if list(files) == [""]:
         return Bundle(raw, notes=tuple(notes))
     split = official_split(raw, rows, names)
-    return Bundle(message_graph(raw, split), {OFFICIAL: split}, tuple(notes))
+    allowed, removed = held_out(raw, split)
+    if again := removed - split.counts[VALID] - split.counts[TEST]:
+        notes.append(
+            f"{folder}: {again:,} training edges are not in the graph, because valid or test ask the pair again"
+        )
+    return Bundle(allowed, {OFFICIAL: split}, tuple(notes))
 
 
 def _only_name(folder: Path) -> str:
