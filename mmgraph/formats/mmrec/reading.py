@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from mmgraph.data.features import FeatureSpec, ModalityFeatures
 from mmgraph.data.graph import MultimodalGraph
 from mmgraph.data.ids import NodeIds
 from mmgraph.data.relation import Relation
@@ -23,7 +22,6 @@ from mmgraph.formats.mmrec.contents import (
     ITEM,
     ITEMS,
     LABEL,
-    MISSED_IMAGES,
     RATING,
     TIME,
     USER,
@@ -32,13 +30,9 @@ from mmgraph.formats.mmrec.contents import (
     IdKind,
     read_interactions,
     read_mapping,
-    read_matrix,
-    read_missed,
 )
-from mmgraph.formats.zero_rows import present_rows
+from mmgraph.formats.mmrec.features import MODALITIES, read_features
 from mmgraph.splits.base import TEST, TRAIN, VALID, Split
-
-MODALITIES = ("image", "text")
 
 
 def looks_like_mmrec(folder: Path) -> bool:
@@ -107,7 +101,7 @@ def read_mmrec(
         if column in table.column_names
     }
     ends = torch.from_numpy(np.stack([user, item + len(users)])[:, trained])
-    features, notes = _features(folder, name, len(users), len(items), encoders or {}, absent)
+    features, notes = read_features(folder, name, len(users), len(items), encoders or {}, absent)
     graph = MultimodalGraph(
         name=name,
         node_ids=node_ids,
@@ -174,50 +168,3 @@ def _split(path: Path, table: pa.Table, ids: NodeIds, num_users: int, about: tup
         )
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-
-
-def _features(
-    folder: Path, name: str, num_users: int, num_items: int, encoders: Mapping[str, str], absent: Absent
-) -> tuple[dict[str, ModalityFeatures], list[str]]:
-    features: dict[str, ModalityFeatures] = {}
-    notes = []
-    for modality in MODALITIES:
-        path = folder / f"{modality}_feat.npy"
-        if not path.is_file():
-            notes.append(f"there is no {path.name}: items have no {modality}")
-            continue
-        matrix = torch.from_numpy(read_matrix(path, num_items))
-        here = present_rows(matrix, "none" if absent == "none" else "zero")
-        why = [f"{int((~here).sum()):,} rows of zeros"]
-        missed = folder / MISSED_IMAGES
-        if modality == "image" and missed.is_file():
-            listed = torch.from_numpy(read_missed(missed, num_items))
-            here &= ~listed
-            why.append(f"{int(listed.sum()):,} in {missed.name}")
-        elif absent == "mean":
-            filled = rows_of_the_mean(matrix, here)
-            here &= ~filled
-            why.append(f"{int(filled.sum()):,} rows of the mean")
-        elif absent == "zero" and (filled := rows_of_the_mean(matrix, here)).any():
-            notes.append(
-                f"{path.name}: {int(filled.sum()):,} rows are the mean of all, as if filled in; absent='mean' says that "
-                f"these items lack {modality}"
-            )
-        if lacking := int((~here).sum()):
-            notes.append(f"{path.name}: {lacking:,} of {num_items:,} items lack {modality} ({', '.join(why)})")
-        values = matrix.new_zeros(num_users + num_items, matrix.size(1))
-        values[num_users:] = matrix
-        present = torch.cat([torch.zeros(num_users, dtype=torch.bool), here])
-        spec = FeatureSpec(modality, encoders.get(modality, name), matrix.size(1))
-        features[modality] = ModalityFeatures(spec, values, present)
-    return features, notes
-
-
-def rows_of_the_mean(matrix: torch.Tensor, here: torch.Tensor) -> torch.Tensor:
-    """Which present rows are the mean of all of them, `[num_rows]`, bool; adding such rows does not change the mean."""
-    rows = matrix[here].double()
-    filled = torch.zeros_like(here)
-    if len(rows) > 1:
-        mean, spread = rows.mean(dim=0), rows.std(dim=0).amax()
-        filled[here] = ((rows - mean).abs().amax(dim=1) <= 1e-5 * spread) & (spread > 0)
-    return filled

@@ -32,7 +32,7 @@ from mmgraph.formats.mmrec.contents import (
     IdKind,
     MappingFile,
 )
-from mmgraph.formats.mmrec.reading import MODALITIES
+from mmgraph.formats.mmrec.features import MODALITIES
 from mmgraph.formats.zero_rows import with_zero_rows
 from mmgraph.splits.base import TEST, TRAIN, VALID, Kind, Split
 
