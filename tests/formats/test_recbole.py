@@ -125,6 +125,18 @@ def test_names_are_arguments(tmp_path: Path) -> None:
         read_recbole(tmp_path / "a", names=replace(names, item_prefix=""))
 
 
+def test_some_names_by_what_they_name(tmp_path: Path) -> None:
+    raw = raw_of(read_recbole(write(tmp_path / "a", SHOP), names={"relation": "sees", "user_prefix": "u-"}))
+    assert {pair[0] for pair in edges(raw, "sees")} == {"u-1", "u-2"}
+    for names, message in [
+        ({"relatoin": "sees"}, "unknown name in RecBole's files 'relatoin'; choose from: relation, "),
+        ({"relation": 3}, "names, relation: expected a string, got 3"),
+        ("sees", "names: expected them by what they name, got str"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            read_recbole(tmp_path / "a", names=names)  # type: ignore[arg-type]
+
+
 def test_parts_of_a_benchmark_are_a_split_and_held_out_edges_are_gone(tmp_path: Path) -> None:
     bundle = read_recbole(write(tmp_path / "a", SHOP | PARTS))
     split = bundle.splits["official"]

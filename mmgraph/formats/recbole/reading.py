@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,7 +48,7 @@ def read_recbole(
     folder: Path | str,
     *,
     name: str | None = None,
-    names: RecBoleNames | None = None,
+    names: RecBoleNames | Mapping[str, str] | None = None,
     text_field: str | None = None,
 ) -> Bundle:
     """Read a folder of atomic files.
@@ -65,7 +65,7 @@ def read_recbole(
     Args:
         folder: Folder with `<name>.inter` and the other files.
         name: Name of the files; by default that of the only `.inter`.
-        names: Fields in the files, types and prefixes in the graph.
+        names: Fields in the files, types and prefixes in the graph; or only some of them, as in {"relation": "sees"}.
         text_field: Field of `.item` or `.user` that becomes the text of its nodes, instead of a column.
 
     Raises:
@@ -75,7 +75,7 @@ def read_recbole(
     References:
         RecBole's documentation, "Atomic Files" and `benchmark_filename`; version 1.2.1.
     """
-    folder, names = Path(folder), names or RecBoleNames()
+    folder, names = Path(folder), RecBoleNames.of(names)
     name = name or _only_name(folder)
     notes: list[str] = []
     files = {part: _read(path) for part, path in _interaction_files(folder, name, notes).items()}

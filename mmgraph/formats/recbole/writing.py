@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from mmgraph.files import atomic_folder
@@ -22,7 +22,7 @@ def write_recbole(
     bundle: Bundle,
     folder: Path | str,
     *,
-    names: RecBoleNames | None = None,
+    names: RecBoleNames | Mapping[str, str] | None = None,
     split: str | None = None,
     text_field: str | None = None,
     without: Collection[str] = (),
@@ -36,7 +36,7 @@ def write_recbole(
     Args:
         bundle: The graph, and a split of its interactions or none.
         folder: Where to write.
-        names: Types of users, items and entities, the relation of interactions, and names of fields.
+        names: As in `read_recbole`.
         split: Which split to write; needed if there are several.
         text_field: Field that takes the text of users and items.
         without: What may be lost: `columns` of entities and those of other types than numbers and strings, `attributes`
@@ -49,7 +49,7 @@ def write_recbole(
             users other than the interactions, another kind of split, an empty id or one with a tab or line break, a
             blank in an element of a list.
     """
-    names, limits = names or RecBoleNames(), Limits("RecBole", without)
+    names, limits = RecBoleNames.of(names), Limits("RecBole", without)
     graph = bundle.graph
     stem = limits.file_name(graph.name, graph.name)
     if stem.rpartition(".")[2] in (TRAIN, VALID, TEST):
