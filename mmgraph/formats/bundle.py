@@ -8,6 +8,10 @@ from dataclasses import dataclass, field
 from mmgraph.data.graph import MultimodalGraph
 from mmgraph.data.raw import RawGraph
 from mmgraph.splits.base import Split
+from mmgraph.splits.message import message_graph
+
+OFFICIAL = "official"
+"""Name and method of the split that a benchmark comes with."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,3 +28,10 @@ class Bundle:
     graph: MultimodalGraph | RawGraph
     splits: Mapping[str, Split] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+
+def held_out(graph: MultimodalGraph | RawGraph, split: Split) -> tuple[MultimodalGraph | RawGraph, int]:
+    """The graph without the edges that a split holds out, and how many it had of them."""
+    allowed = message_graph(graph, split)
+    before, after = (sum(r.num_edges for r in g.relations.values()) for g in (graph, allowed))
+    return allowed, before - after

@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from mmgraph.errors import InputError
+from mmgraph.formats.bundle import OFFICIAL
+from mmgraph.formats.by_row import check_rows
 from mmgraph.splits.base import PARTS, TEST, TRAIN, UNUSED, VALID, Split
 from mmgraph.splits.shares import CODE
 
@@ -18,7 +20,7 @@ def label_column(where: str, values: Any, num_nodes: int) -> tuple[pa.Array, tup
 
     Args:
         where: Named in errors and notes.
-        values: `[num_nodes]` or `[num_nodes, 1]`: one label per node; NaN and negative integers mean none. `[num_nodes,
+        values: `[num_nodes]` or `[num_nodes, 1]`: one label per node; NaN and negative whole numbers mean none. `[num_nodes,
             num_labels]` of 0 and 1: any number of labels per node; a row of NaN means that they are unknown.
         num_nodes: How many rows there must be.
 
@@ -61,8 +63,8 @@ def _single(where: str, array: np.ndarray) -> tuple[pa.Array, tuple[str, ...]]:
         notes.append(f"{where}: {int(absent.sum()):,} nodes have a negative label, which is taken for none")
     if array.dtype.kind in "iub":
         array = array.astype(np.int64)
-    elif bool((array[~absent] == np.floor(array[~absent])).all()):
-        array = np.where(absent, 0, array).astype(np.int64)  # classes that are floats only because some are NaN
+    elif bool((array[~absent] == np.floor(array[~absent])).all()):  # classes, floats only because some are NaN
+        return _single(where, np.where(absent, -1, array).astype(np.int64))
     return pa.array(array, mask=absent), tuple(notes)
 
 
@@ -72,7 +74,7 @@ def official_split(
     labels: pa.Array | None,
     parts: Mapping[str, Any],
     settings: Mapping[str, Any],
-    method: str = "official",
+    method: str = OFFICIAL,
 ) -> Split:
     """A split of nodes whose parts are given by position. Nodes without a label and a part are left out.
 
@@ -86,7 +88,7 @@ def official_split(
         method: Method of the split.
 
     Raises:
-        InputError: If positions lie outside, a mask has another length, or parts overlap.
+        InputError: If positions lie outside or come twice, a mask has another length, or parts overlap.
     """
     code = np.full(len(ids), CODE[UNUSED], dtype=np.int8)
     for part in (TRAIN, VALID, TEST):
@@ -97,12 +99,10 @@ def official_split(
             if chosen.shape != (len(ids),):
                 raise InputError(f"{where}, {part}: expected a mask [{len(ids)}], got {list(chosen.shape)}")
             chosen = np.flatnonzero(chosen)
-        if chosen.dtype.kind not in "iu" and chosen.size:
-            raise InputError(f"{where}, {part}: expected positions or a mask, got {chosen.dtype}")
-        chosen = chosen.reshape(-1).astype(np.int64)
-        outside = (chosen < 0) | (chosen >= len(ids))
-        if outside.any():
-            raise InputError(f"{where}, {part}: positions must lie in 0..{len(ids) - 1}, got {int(chosen[outside][0])}")
+        chosen = np.sort(check_rows(f"{where}, {part}", chosen, len(ids)).reshape(-1))
+        twice = chosen[1:][chosen[1:] == chosen[:-1]]
+        if len(twice):
+            raise InputError(f"{where}, {part}: expected each position once, got {int(twice[0])} again")
         taken = code[chosen] != CODE[UNUSED]
         if taken.any():
             first = int(chosen[taken][0])

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
+from mmgraph.data.features import ModalityFeatures
 from mmgraph.data.graph import MultimodalGraph
 from mmgraph.data.relation import Relation
 from mmgraph.errors import InputError, first_few, unknown_choice
 from mmgraph.formats.bundle import Bundle
 from mmgraph.splits.base import KEYS, UNUSED, Kind, Split
 
-PARTS_TO_LEAVE_OUT = ("columns", "attributes", "split_columns", "unused")
-"""Columns of nodes, attributes of edges, further columns of the split, rows of the split in no part."""
+PARTS_TO_LEAVE_OUT = ("columns", "attributes", "modalities", "split_columns", "unused")
+"""Columns of nodes, attributes of edges, features or content of nodes, further columns of the split, rows of the split
+in no part."""
 
 
 @dataclass(frozen=True)
@@ -68,31 +70,62 @@ class Limits:
         self.leave_out(graph.name, "attributes", (f"edge attribute {key}" for key in others))
         return name, relation
 
-    def split(
-        self, bundle: Bundle, kinds: Collection[Kind], name: str | None, columns: Collection[str], *, unused: bool
-    ) -> Split:
+    def split(self, bundle: Bundle, kinds: Collection[Kind], name: str | None) -> Split:
         """The split to write.
 
         Args:
             bundle: The graph and its splits.
             kinds: Kinds of splits that the format holds.
-            name: Which split to write; not needed if only one is of these kinds.
+            name: Which split to write; not needed if there is only one.
+        """
+        fitting = [key for key, split in bundle.splits.items() if split.kind in kinds]
+        if name is None and len(bundle.splits) == len(fitting) == 1:
+            name = fitting[0]
+        if name is None:
+            raise self.refuse(
+                bundle.graph.name,
+                f"expected one split of kind {' or '.join(kinds)}, got {first_few(list(bundle.splits)) or 'none'}"
+                + ("; choose one with split=..." if fitting else ""),
+            )
+        if name not in fitting:
+            raise unknown_choice(f"split of kind {' or '.join(kinds)}", name, fitting)
+        return bundle.splits[name]
+
+    def rows(self, graph: str, split: Split, columns: Collection[str], *, unused: bool) -> None:
+        """Refuse what a split has beyond its keys and parts, unless the format has a place for it.
+
+        Args:
+            graph: Name of the graph.
+            split: The split to write.
             columns: Columns, other than the keys, that the format has a place for.
             unused: Whether the format has a place for rows in no part.
         """
-        graph, fitting = bundle.graph.name, [key for key, split in bundle.splits.items() if split.kind in kinds]
-        if name is not None and name not in fitting:
-            raise unknown_choice(f"split of kind {' or '.join(kinds)}", name, fitting)
-        if name is None and len(fitting) != 1:
-            raise self.refuse(
-                graph,
-                f"expected one split of kind {' or '.join(kinds)}, got {first_few(fitting) or 'none'}"
-                + ("; choose one with split=..." if fitting else ""),
-            )
-        split = bundle.splits[name or fitting[0]]
         known = {*KEYS[split.kind], "split", *columns}
         others = [column for column in split.table.column_names if column not in known]
         self.leave_out(graph, "split_columns", (f"column {column} of the split" for column in others))
         if not unused and split.counts[UNUSED]:
             self.leave_out(graph, "unused", [f"{split.counts[UNUSED]:,} unused rows of the split"])
-        return split
+
+    def file_name(self, graph: str, name: str, option: str | None = None) -> str:
+        """The name, if files can have it.
+
+        Args:
+            graph: Name of the graph.
+            name: Part of the name of a file.
+            option: The option that gives another name, if there is one.
+        """
+        if not name or name.startswith(".") or set(name) & set("/\\\0"):
+            hint = f"; choose one with {option}=..." if option else ""
+            raise self.refuse(graph, f"{name!r} cannot be the name of a file{hint}")
+        return name
+
+    def modalities(self, graph: MultimodalGraph, known: Collection[str]) -> Mapping[str, ModalityFeatures]:
+        """The features that the format has a place for.
+
+        Args:
+            graph: The graph.
+            known: Modalities that the format holds.
+        """
+        others = [modality for modality in graph.features if modality not in known]
+        self.leave_out(graph.name, "modalities", (f"modality {modality}" for modality in others))
+        return {modality: features for modality, features in graph.features.items() if modality in known}

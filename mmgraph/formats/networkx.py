@@ -17,7 +17,7 @@ from mmgraph.data.relation import Relation
 from mmgraph.errors import InputError, first_few
 from mmgraph.formats.tables.relations import EdgeRows, build_relations
 
-_SCHEMA = "mmgraph"
+SCHEMA = "mmgraph"
 
 
 def to_networkx(graph: MultimodalGraph) -> Any:
@@ -40,7 +40,7 @@ def to_networkx(graph: MultimodalGraph) -> Any:
     if clash:
         raise InputError(f"graph {graph.name!r}: NetworkX attributes of the same name: {first_few(clash)}")
     result = networkx.MultiDiGraph(name=graph.name)
-    result.graph[_SCHEMA] = {
+    result.graph[SCHEMA] = {
         "node_types": list(graph.node_types),
         "columns": None if graph.columns is None else graph.columns.schema,
         "relations": {
@@ -82,7 +82,7 @@ def from_networkx(
     Raises:
         InputError: On mixed ids, features of a wrong width, or attributes that fit no column.
     """
-    schema = graph.graph.get(_SCHEMA, {})
+    schema = graph.graph.get(SCHEMA, {})
     name = name or graph.graph.get("name") or ""
     if not name:
         raise InputError("from_networkx needs a name for the graph: from_networkx(graph, name=...)")

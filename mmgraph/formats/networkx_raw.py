@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from mmgraph.data.raw import RawGraph
 from mmgraph.errors import InputError, first_few, unknown_choice
-from mmgraph.formats.networkx import from_networkx
+from mmgraph.formats.networkx import SCHEMA, from_networkx
 from mmgraph.splits.base import PARTS, UNUSED, Split
 
 PART_NAMES = {"val": "valid", "validation": "valid", "dev": "valid"}
@@ -59,7 +59,8 @@ def raw_from_networkx(
         for key in list(row):
             if key != "node_type" and key not in columns:
                 del row[key]
-    bare.graph.pop("mmgraph", None)  # what `to_networkx` left there is about features, which a raw graph has not
+    if SCHEMA in bare.graph:  # of what `to_networkx` left there, types and relations are of use to a raw graph
+        bare.graph[SCHEMA] = {key: bare.graph[SCHEMA][key] for key in ("node_types", "relations")}
     plain = from_networkx(bare, name=name)
     nodes = plain.node_ids.values.tolist()
     content: dict[str, list[Any]] = {}

@@ -8,20 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from mmgraph.data.features import FeatureSpec
 from mmgraph.data.graph import MultimodalGraph
 from mmgraph.errors import InputError
-from mmgraph.formats.bundle import Bundle
+from mmgraph.formats.bundle import OFFICIAL, Bundle, held_out
 from mmgraph.formats.labels import label_column, official_split
 from mmgraph.formats.ogb import from_ogb, ogb_facts, ogb_folder, read_raw
+from mmgraph.formats.ogb_files import labelled_types, read_csv, read_ids, read_npz, read_parts
 from mmgraph.formats.ogb_links import RELATION, edge_split, fold_repeats, read_edge_parts
-from mmgraph.formats.safe_pickle import load_pt
-from mmgraph.splits.base import TEST, TRAIN, VALID, Split
-from mmgraph.splits.message import message_graph
-
-SPLIT = "official"
+from mmgraph.splits.base import Split
 
 
 def bundle_from_ogb(
@@ -101,53 +97,6 @@ def _of_object(dataset: Any) -> tuple[str, dict[str, str], Path, dict[str, Any]]
     return str(dataset.name), facts, Path(dataset.root), plain
 
 
-def read_ids(folder: Path, graph: Mapping[str, Any]) -> dict[str, Any]:
-    """Ids of nodes by node type, from the folder `mapping`; types without a file are left out.
-
-    They are integers if all are, else strings; where a graph has several types, `type:id`.
-
-    Raises:
-        InputError: If a file does not name every node once.
-    """
-    mapping = folder / "mapping"
-    if "num_nodes_dict" in graph:
-        files = {kind: mapping / f"{kind}_entidx2name.csv.gz" for kind in graph["num_nodes_dict"]}
-        return {
-            kind: [f"{kind}:{name}" for name in _mapped(path, int(graph["num_nodes_dict"][kind]))]
-            for kind, path in files.items()
-            if path.is_file()
-        }
-    found = sorted(mapping.glob("nodeidx2*.csv.gz"))
-    if len(found) != 1:  # none, or several that mean different things
-        return {}
-    names = _mapped(found[0], int(graph["num_nodes"]))
-    try:
-        numbers = names.astype(np.int64)
-    except (ValueError, OverflowError):
-        return {"node": names}
-    # Strings that a number does not give back, such as 0012, stay strings.
-    same = np.array_equal(numbers.astype(str), names.astype(str))
-    return {"node": numbers if same else names}
-
-
-def _mapped(path: Path, num_nodes: int) -> np.ndarray:
-    """Second column of a mapping in the order of the first, `[num_nodes]`, strings."""
-    table = pd.read_csv(path, header=None, dtype=str, keep_default_na=False)
-    if table.shape[1] < 2:
-        raise InputError(f"{path}: expected a column of positions and one of ids, got {table.shape[1]} column")
-    if len(table) and not str(table.iloc[0, 0]).isdigit():
-        table = table.iloc[1:]  # the header
-    try:
-        positions = table[0].to_numpy().astype(np.int64)
-    except ValueError as error:
-        raise InputError(f"{path}: expected positions of nodes in the first column: {error}") from None
-    if len(positions) != num_nodes or not np.array_equal(np.sort(positions), np.arange(num_nodes)):
-        raise InputError(f"{path}: expected each position 0..{num_nodes - 1} once, got {len(positions):,} rows")
-    names = np.empty(num_nodes, dtype=object)
-    names[positions] = table[1].to_numpy()
-    return names
-
-
 def _nodes(
     name: str, folder: Path, facts: Mapping[str, str], graph: MultimodalGraph
 ) -> tuple[dict[str, Split], tuple[str, ...]]:
@@ -157,63 +106,29 @@ def _nodes(
     settings = {"source": "ogb", "name": name, "split": facts["split"]}
     labels: dict[str, Any]
     if not typed:
-        labels = {"node": _npz(raw / "node-label.npz")["node_label"] if binary else _csv(raw / "node-label.csv.gz")}
+        labels = {
+            "node": read_npz(raw / "node-label.npz", "node_label")["node_label"]
+            if binary
+            else read_csv(raw / "node-label.csv.gz")
+        }
     elif binary:
-        labels = dict(_npz(raw / "node-label.npz"))
+        labels = dict(read_npz(raw / "node-label.npz"))
     else:
-        kinds = _kinds(raw / "nodetype-has-label.csv.gz")
-        labels = {kind: _csv(raw / "node-label" / kind / "node-label.csv.gz") for kind in kinds}
+        kinds = labelled_types(raw / "nodetype-has-label.csv.gz")
+        labels = {kind: read_csv(raw / "node-label" / kind / "node-label.csv.gz") for kind in kinds}
     splits: dict[str, Split] = {}
     notes: list[str] = []
     for kind, values in labels.items():
         ids = graph.node_ids.values[graph.nodes_of_type(kind).numpy()]
         where = f"{name}, {kind}" if typed else name
         column, told = label_column(f"{where}, labels", values, len(ids))
-        positions = _positions(parts, kind if typed else None)
-        key = SPLIT if len(labels) == 1 else f"{SPLIT}-{kind}"
+        positions = read_parts(parts, kind if typed else None)
+        key = OFFICIAL if len(labels) == 1 else f"{OFFICIAL}-{kind}"
         splits[key] = official_split(where, ids, column, positions, settings)
         notes += told
         if values.ndim == 2 and values.shape[1] > 1:
             notes.append(f"{where}: {values.shape[1]} binary labels; a node has the list of those that are 1")
     return splits, tuple(notes)
-
-
-def _positions(folder: Path, kind: str | None) -> dict[str, np.ndarray]:
-    """Positions of the nodes of each part."""
-    whole = folder / "split_dict.pt"
-    if whole.is_file():
-        found = load_pt(whole)
-        return {part: np.asarray(found[part] if kind is None else found[part][kind]) for part in (TRAIN, VALID, TEST)}
-    inside = folder if kind is None else folder / kind
-    return {part: _csv(inside / f"{part}.csv.gz")[:, 0] for part in (TRAIN, VALID, TEST)}
-
-
-def _csv(path: Path) -> np.ndarray:
-    """Numbers of a file without a header, `[num_rows, num_columns]`."""
-    if not path.is_file():
-        raise InputError(f"{path}: file not found")
-    try:
-        values = pd.read_csv(path, header=None).to_numpy()
-    except pd.errors.EmptyDataError:  # an empty part
-        return np.empty((0, 1), dtype=np.int64)
-    if values.dtype.kind not in "iuf":
-        raise InputError(f"{path}: expected numbers, got {values.dtype}")
-    return values
-
-
-def _npz(path: Path) -> Mapping[str, np.ndarray]:
-    if not path.is_file():
-        raise InputError(f"{path}: file not found")
-    with np.load(path, allow_pickle=False) as archive:
-        return dict(archive)
-
-
-def _kinds(path: Path) -> list[str]:
-    """Node types that a file with a header of types and one row of True and False names."""
-    if not path.is_file():
-        raise InputError(f"{path}: file not found")
-    table = pd.read_csv(path)
-    return [str(kind) for kind in table.columns if bool(table[kind].iloc[0])]
 
 
 def _links(
@@ -239,8 +154,7 @@ def _links(
     settings = {"source": "ogb", "name": name, "split": facts["split"]}
     is_symmetric = built.relations[RELATION].symmetric
     split, told = edge_split(name, built.node_ids, parts, settings, symmetric=is_symmetric)
-    rest = message_graph(built, split)
-    removed = built.num_edges - rest.num_edges
+    rest, removed = held_out(built, split)
     if removed:
         notes.append(f"{name}: {removed:,} edges of the graph tell what is held out and were taken out")
-    return Bundle(rest, {SPLIT: split}, (*notes, *told))
+    return Bundle(rest, {OFFICIAL: split}, (*notes, *told))

@@ -13,6 +13,8 @@ import torch
 from mmgraph.data.ids import NodeIds
 from mmgraph.data.relation import Relation
 from mmgraph.errors import InputError, first_few
+from mmgraph.formats.bundle import OFFICIAL
+from mmgraph.formats.by_row import check_rows, id_lists, repeated
 from mmgraph.formats.safe_pickle import load_pt
 from mmgraph.splits.base import PARTS, TEST, TRAIN, UNUSED, VALID, Split
 from mmgraph.splits.edge_rows import pair_keys
@@ -99,13 +101,13 @@ def edge_split(
     table = {
         "source": arrow.take(pa.array(source[keep])),
         "target": arrow.take(pa.array(target[keep])),
-        "relation": pa.array([RELATION]).take(pa.array(np.zeros(len(keep), dtype=np.int64))),
+        "relation": repeated(RELATION, len(keep)),
         "split": pa.array(PARTS, pa.string()).take(pa.array(part[keep])),
     }
     negatives = _negatives(where, node_ids, parts, code, part, keep)
     if negatives is not None:
         table["negatives"] = negatives
-    return Split("edge", pa.table(table), "official", {**settings, "relation": RELATION}), tuple(notes)
+    return Split("edge", pa.table(table), OFFICIAL, {**settings, "relation": RELATION}), tuple(notes)
 
 
 def _ends(where: str, arrays: Mapping[str, np.ndarray], num_nodes: int) -> np.ndarray:
@@ -125,15 +127,7 @@ def _ends(where: str, arrays: Mapping[str, np.ndarray], num_nodes: int) -> np.nd
         raise InputError(
             f"{where}: expected edge, or source_node and target_node; found {first_few(sorted(arrays)) or '(nothing)'}"
         )
-    return _checked(where, found, num_nodes)
-
-
-def _checked(where: str, positions: np.ndarray, num_nodes: int) -> np.ndarray:
-    if positions.dtype.kind not in "iu":
-        raise InputError(f"{where}: expected positions of nodes, got {positions.dtype}")
-    if positions.size and not 0 <= positions.min() <= positions.max() < num_nodes:
-        raise InputError(f"{where}: positions must lie in 0..{num_nodes - 1}, got {positions.min()}..{positions.max()}")
-    return positions.astype(np.int64, copy=False)
+    return check_rows(where, found, num_nodes)
 
 
 def _negatives(
@@ -155,12 +149,11 @@ def _negatives(
             got = "nothing" if values is None else str(list(values.shape))
             raise InputError(f"{where}, {name}: expected target_node_neg [{count}, num_negatives], got {got}")
         mine = (code[keep] == CODE[name]) & (part[keep] != CODE[UNUSED])
-        chosen.append(_checked(f"{where}, {name}, target_node_neg", values[keep[mine] - first], len(node_ids)).ravel())
+        chosen.append(
+            check_rows(f"{where}, {name}, target_node_neg", values[keep[mine] - first], len(node_ids)).ravel()
+        )
         lengths[mine] = values.shape[1]
-    offsets = np.concatenate([[0], lengths.cumsum()])
-    ids = node_ids.arrow.take(pa.array(np.concatenate(chosen)))
-    absent = pa.array(lengths == 0)
-    return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), ids, mask=absent)
+    return id_lists(node_ids, np.concatenate(chosen), lengths)
 
 
 def fold_repeats(relation: Relation) -> tuple[Relation, int]:

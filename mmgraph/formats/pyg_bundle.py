@@ -11,7 +11,7 @@ from torch import Tensor
 from mmgraph.data.features import FeatureSpec
 from mmgraph.data.graph import MultimodalGraph
 from mmgraph.errors import InputError, first_few
-from mmgraph.formats.bundle import Bundle
+from mmgraph.formats.bundle import OFFICIAL, Bundle
 from mmgraph.formats.labels import label_column, official_split
 from mmgraph.formats.pyg import from_pyg
 from mmgraph.formats.pyg_hetero import SCHEMA
@@ -46,8 +46,8 @@ def bundle_from_pyg(
         specs: See `from_pyg`.
         symmetric: See `from_pyg`.
         split: Which column of masks `[num_nodes, num_splits]` to take; the settings of the split tell it.
-        label: Key of the labels: `[num_nodes]`, or `[num_nodes, num_labels]` of 0 and 1; NaN and negative numbers mean
-            none. See `mmgraph.formats.labels.label_column`.
+        label: Key of the labels: `[num_nodes]`, or `[num_nodes, num_labels]` of 0 and 1; NaN and negative whole
+            numbers mean none. See `mmgraph.formats.labels.label_column`.
 
     Raises:
         InputError: If labels or masks do not fit the nodes, masks overlap, or there is no such column.
@@ -70,7 +70,7 @@ def bundle_from_pyg(
         parts, columns = _parts(where, store, len(ids), split)
         settings = {"source": "pyg", "label": label} | ({"column": split} if columns else {})
         if parts:
-            splits[f"official{suffix}"] = official_split(where, ids, labels, parts, settings)
+            splits[f"{OFFICIAL}{suffix}"] = official_split(where, ids, labels, parts, settings)
         else:
             splits[f"labels{suffix}"] = official_split(where, ids, labels, {}, settings, method="none")
             notes.append(f"{where}: has labels and no masks; every node is unused until a splitter deals them")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import struct
 import warnings
 import zipfile
@@ -11,39 +12,45 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import IO, Any
 
-import numpy as np
 import torch
 
 from mmgraph.errors import InputError
+from mmgraph.formats.pickled_arrays import NUMPY_NAMES, plain_arrays
 
 _DAMAGED = (
-    *(pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError, struct.error),
-    *(ValueError, IndexError, KeyError, TypeError, AttributeError),
+    *(pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError, OSError, struct.error, MemoryError),
+    *(ValueError, IndexError, KeyError, TypeError, AttributeError, AssertionError),
 )
 """What unpicklers raise on bytes that are no pickle, and on whatever they refuse."""
+
+_GLOBAL = re.compile(r"GLOBAL (\S+)")
 
 
 def load_pt(path: Path | str) -> Any:
     """Read a file of `torch.save` that holds tensors, numpy arrays, numbers, strings and containers of these.
 
     `torch.load(weights_only=True)` knows only the second version of pickle. Other files go through an unpickler that
-    knows the same few names and refuses all others, so that nothing of a file is ever run.
+    knows the same few names and refuses all others, so that nothing of a file is ever run. Large tensors are mapped,
+    not read, where the file allows it.
+
+    Args:
+        path: A file of `torch.save`, of any version.
 
     Raises:
         InputError: If the file is missing, damaged, or asks for anything else.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: file not found")
+    path = _existing(path)
+    options: dict[str, Any] = {"map_location": "cpu", "mmap": zipfile.is_zipfile(path)}
+    names = [(value, name) for name, value in NUMPY_NAMES.items()]
     try:
-        with torch.serialization.safe_globals(_numpy_globals()), warnings.catch_warnings():
+        with torch.serialization.safe_globals([bytes, *names]), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Detected pickle protocol")
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return plain_arrays(torch.load(path, weights_only=True, **options))
     except _DAMAGED as error:
         if "Unsupported operand" not in str(error):
             raise _refused(path, error) from None
     try:
-        return torch.load(path, map_location="cpu", weights_only=False, pickle_module=_pickle_module())
+        return plain_arrays(torch.load(path, weights_only=False, pickle_module=_pickle_module(), **options))
     except _DAMAGED as error:
         raise _refused(path, error) from None
 
@@ -54,24 +61,29 @@ def load_pickle(path: Path | str) -> Any:
     Raises:
         InputError: If the file is missing, damaged, or asks for anything else.
     """
+    path = _existing(path)
+    try:
+        with path.open("rb") as file:
+            return plain_arrays(_Unpickler(file, encoding="latin1").load())
+    except _DAMAGED as error:
+        raise _refused(path, error) from None
+
+
+def _existing(path: Path | str) -> Path:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: file not found")
-    try:
-        with path.open("rb") as file:
-            return _Unpickler(file, encoding="latin1").load()
-    except _DAMAGED as error:
-        raise _refused(path, error) from None
+    return path
 
 
 class _Unpickler(pickle.Unpickler):
     """Knows a few names and refuses all others."""
 
     def find_class(self, module_name: str, global_name: str) -> Any:
-        known = _known_globals()
+        known = _known_names()
         name = f"{module_name}.{global_name}"
         if name not in known:
-            raise pickle.UnpicklingError(f"it asks for {name}, which is neither an array nor a plain container")
+            raise pickle.UnpicklingError(f"Unsupported global: GLOBAL {name} is not known")
         return known[name]
 
 
@@ -84,33 +96,12 @@ def _pickle_module() -> Any:
     return SimpleNamespace(Unpickler=_Unpickler, load=load, __name__="pickle", UnpicklingError=pickle.UnpicklingError)
 
 
-def _numpy_globals() -> list[Any]:
-    """Names of numpy in pickled arrays, for `torch.serialization.safe_globals`."""
-    dtypes = {type(np.dtype(code)) for code in "?bBhHiIlLqQefdU"}
-    functions = [(value, name) for name, value in _array_functions().items()]
-    return [bytes, np.ndarray, np.dtype, *functions, *dtypes]  # bytes: an empty array is `bytes()` in old pickles
-
-
-def _array_functions() -> dict[str, Any]:
-    """Functions that numpy pickles arrays and scalars with, under the names that old and new versions gave them."""
-    found: dict[str, Any] = {}
-    functions: tuple[Any, ...] = (np.zeros(1).__reduce__()[0], np.int64(0).__reduce__()[0])
-    for function in functions:
-        for package in ("numpy.core", "numpy._core"):
-            found[f"{package}.multiarray.{function.__name__}"] = function
-    return found
-
-
-def _known_globals() -> dict[str, Any]:
-    from _codecs import encode
-
+def _known_names() -> dict[str, Any]:
     from scipy.sparse import csc_matrix, csr_matrix
     from torch import _utils
 
-    dtypes = {type(np.dtype(code)) for code in "?bBhHiIlLqQefdU"}
     return {
-        **_array_functions(),
-        **{f"{kind.__module__}.{kind.__name__}": kind for kind in dtypes},
+        **NUMPY_NAMES,
         **{
             f"{module}.{kind.__name__}": kind
             for module in ("builtins", "__builtin__")
@@ -121,9 +112,7 @@ def _known_globals() -> dict[str, Any]:
             for kind in (csr_matrix, csc_matrix)
             for module in (kind.__name__[:3], f"_{kind.__name__[:3]}")
         },
-        "numpy.ndarray": np.ndarray,
-        "numpy.dtype": np.dtype,
-        "_codecs.encode": encode,  # bytes in the second version of pickle
+        "_codecs.encode": _encode,
         "collections.defaultdict": defaultdict,
         "collections.OrderedDict": OrderedDict,
         "torch._utils._rebuild_tensor_v2": _utils._rebuild_tensor_v2,
@@ -132,11 +121,20 @@ def _known_globals() -> dict[str, Any]:
     }
 
 
+def _encode(text: str, encoding: str) -> bytes:
+    """Bytes in the second version of pickle; other encodings would be looked up as modules."""
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"bytes are given as latin1, got {encoding!r}")
+    return text.encode("latin1")
+
+
 def _refused(path: Path, error: Exception) -> InputError:
-    lines = str(error).split("\n")
-    told = next((line.partition("WeightsUnpickler error: ")[2] for line in lines if "WeightsUnpickler" in line), "")
-    detail = told or lines[0] or type(error).__name__
-    if told and "Unsupported global" in told:
-        words = told.split()
-        detail = f"it asks for {words[words.index('GLOBAL') + 1]}, which is neither an array nor a plain container"
-    return InputError(f"{path}: expected pickled arrays and plain containers, got: {' '.join(detail.split())}")
+    found = _GLOBAL.search(str(error))
+    if found:
+        return InputError(
+            f"{path}: expected arrays, tensors and plain containers only, but it asks for {found.group(1)}; nothing in "
+            "it was run"
+        )
+    told = str(error).partition("WeightsUnpickler error: ")[2] or str(error)
+    detail = next((line.strip() for line in told.splitlines() if line.strip()), type(error).__name__)
+    return InputError(f"{path}: cannot be read as pickled arrays and plain containers: {detail}")

@@ -122,9 +122,7 @@ class Harmful:
 def test_files_are_not_trusted(tmp_path: Path) -> None:
     raw = write_planetoid(tmp_path / "raw")
     (raw / "ind.cora.graph").write_bytes(pickle.dumps({0: Harmful(tmp_path / "was-run")}, protocol=2))
-    with pytest.raises(
-        InputError, match=r"ind\.cora\.graph: expected pickled arrays and plain containers, got: it asks"
-    ):
+    with pytest.raises(InputError, match=r"ind\.cora\.graph: expected arrays, .* only, but it asks for "):
         build_dataset("cora", tmp_path / "out", local=[raw])
     assert not (tmp_path / "was-run").exists()
 

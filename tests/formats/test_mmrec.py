@@ -196,7 +196,7 @@ BAD: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "no mapping of users": ({"users": None}, {}, "{f}/u_id_mapping.csv: file not found; without it nobody knows"),
     "no interactions": ({"inter": None}, {}, "{f}: expected <name>.inter, found none"),
     "two files": ({"second": INTER}, {},
-        "{f}: several files of interactions; choose one with inter=...: 'baby.inter', 'other.inter'"),
+        "{f}: expected one file of interactions, got 'baby.inter', 'other.inter'; choose one with inter=..."),
     "unknown file": ({}, {"inter": "x.inter"}, "unknown file of interactions in {f} 'x.inter'; choose from: baby.inter"),
     "absent": ({}, {"absent": "nan"}, "unknown value of absent 'nan'; choose from: "),
     "ids": ({}, {"ids": "text"}, "unknown kind of ids 'text'; choose from: "),
@@ -313,7 +313,9 @@ def test_what_the_format_cannot_hold_is_refused(tmp_path: Path, bundle: Bundle) 
     short = ModalityFeatures(text.spec, text.values.bfloat16(), text.present)
     assert "torch.bfloat16, which numpy does not have" in refusal(changed(bundle, features={"text": short}), tmp_path)
     audio = ModalityFeatures(FeatureSpec("audio", "a", 2), text.values, text.present)
-    assert refusal(changed(bundle, features={"audio": audio}), tmp_path) == "expected text and image, got 'audio'"
+    assert "'modality audio'; leave them out with without=['modalities']" in refusal(
+        changed(bundle, features={"audio": audio}), tmp_path
+    )
     assert "its ids are strings; pass ids='string'" in refusal(bundle, tmp_path, ids="integer")
     assert "its ids are integers; pass ids='integer'" in refusal(changed(bundle, node_ids=NodeIds(range(7))), tmp_path)
     assert "expected ids that start with 'user:', got 'u/1'" in refusal(bundle, tmp_path, ids="prefixed")

@@ -125,6 +125,18 @@ def test_names_are_arguments(tmp_path: Path) -> None:
         read_recbole(tmp_path / "a", names=replace(names, item_prefix=""))
 
 
+def test_some_names_by_what_they_name(tmp_path: Path) -> None:
+    raw = raw_of(read_recbole(write(tmp_path / "a", SHOP), names={"relation": "sees", "user_prefix": "u-"}))
+    assert {pair[0] for pair in edges(raw, "sees")} == {"u-1", "u-2"}
+    for names, message in [
+        ({"relatoin": "sees"}, "unknown name in RecBole's files 'relatoin'; choose from: relation, "),
+        ({"relation": 3}, "names, relation: expected a string, got 3"),
+        ("sees", "names: expected them by what they name, got str"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            read_recbole(tmp_path / "a", names=names)  # type: ignore[arg-type]
+
+
 def test_parts_of_a_benchmark_are_a_split_and_held_out_edges_are_gone(tmp_path: Path) -> None:
     bundle = read_recbole(write(tmp_path / "a", SHOP | PARTS))
     split = bundle.splits["official"]
@@ -148,6 +160,9 @@ def test_parts_of_a_benchmark_are_a_split_and_held_out_edges_are_gone(tmp_path: 
 def test_a_pair_that_is_asked_again_later_is_not_in_the_graph(tmp_path: Path) -> None:
     bundle = read_recbole(write(tmp_path / "a", PARTS | {"test.inter": INTER + "1\t2\t4\t70\n"}))
     assert edges(raw_of(bundle), "interacts") == [("user:2", "item:10", 4.0, 100)]
+    assert bundle.notes == (
+        f"{tmp_path / 'a'}: 1 training edges are not in the graph, because valid or test ask the pair again",
+    )
 
 
 def test_fields_of_edges_that_are_no_numbers_are_told(tmp_path: Path) -> None:
@@ -309,27 +324,27 @@ def change(raw: RawGraph, name: str, **changes: Any) -> RawGraph:
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (lambda g: replace(g, node_types=("thing", "item", "user"), relations={}), "nodes of the types 'user', 'item', 'entity', not 'thing'"),
+        (lambda g: replace(g, node_types=("thing", "item", "user"), relations={}), "it holds nodes of the types 'user', 'item', 'entity', not 'thing'"),
         (lambda g: replace(g, relations={}), "unknown relation 'interacts'"),
-        (lambda g: replace(g, content={"image": [None] * g.num_nodes}), "no content but texts, got 'image'"),
-        (lambda g: replace(g, content={"text": ["a"] * g.num_nodes}), "no fields of entities, got 'text'"),
-        (lambda g: replace(g, content={"text": ["a"] + [None] * (g.num_nodes - 1)}), "'user' nodes have texts; give a field"),
-        (lambda g: replace(g, columns=pa.table({"x": ["a\tb"] + ["c"] * 7})), "no fields of entities, got 'x'"),
+        (lambda g: replace(g, content={"image": [None] * g.num_nodes}), "no place for 'modality image'; leave them out with without=..modalities"),
+        (lambda g: replace(g, content={"text": ["a"] * g.num_nodes}), "no place for '2 texts of entities'; leave them out with without=..modalities"),
+        (lambda g: replace(g, content={"text": ["a"] + [None] * (g.num_nodes - 1)}), "'user' nodes have texts; give a field for them with text_field"),
+        (lambda g: replace(g, columns=pa.table({"x": ["a\tb"] + ["c"] * 7})), "no place for 'column x of entities'; leave them out with without=..columns"),
         (lambda g: replace(g, columns=pa.table({"x": ["a\tb", *[None] * 7]})), r"field 'x': a token can neither be empty .*'a\\tb'"),
         (lambda g: replace(g, columns=pa.table({"x": ["", *[None] * 7]})), r"field 'x': a token can neither be empty"),
         (lambda g: replace(g, columns=pa.table({"x": [["a b"], *[None] * 7]})), "an element of a sequence cannot hold a blank"),
-        (lambda g: replace(g, columns=pa.table({"x": [True, *[None] * 7]})), "field 'x': RecBole holds no bool"),
+        (lambda g: replace(g, columns=pa.table({"x": [True, *[None] * 7]})), "no place for 'column x of type bool'; leave them out with without=..columns"),
         (lambda g: replace(g, columns=pa.table({"x": [float("nan"), *[None] * 7]})), "expected a finite number, got nan"),
         (lambda g: replace(g, columns=pa.table({"a:b": ["x", *[None] * 7]})), "a field cannot be named 'a:b'"),
         (lambda g: replace(g, columns=pa.table({"user_id": ["x", *[None] * 7]})), "a column cannot be named 'user_id'"),
-        (lambda g: change(g, "made_by", attributes={"w": torch.ones(1)}), "relation 'made_by': RecBole holds no attributes"),
-        (lambda g: change(g, "item__like__item", symmetric=True), "RecBole holds no symmetric relations"),
+        (lambda g: change(g, "made_by", attributes={"w": torch.ones(1)}), "no place for 'attribute w of made_by'; leave them out with without=..attributes"),
+        (lambda g: change(g, "item__like__item", symmetric=True), "relation 'item__like__item': it holds no symmetric relations"),
         (lambda g: change(g, "made_by", edge_index=torch.empty(2, 0, dtype=torch.int64)), "no relation without edges"),
-        (lambda g: change(g, "interacts", attributes={"v": torch.ones(3, 2)}), r"one number per edge, got 'v' \[3, 2\]"),
+        (lambda g: change(g, "interacts", attributes={"v": torch.ones(3, 2)}), r"no place for 'edge attribute v torch.float32 \[3, 2\]'"),
         (lambda g: replace(g, relations={k: r for k, r in g.relations.items() if k != "entity__like__entity"}),
          "no entity without a triple, got 'entity:m.8'"),
         (lambda g: replace(g, relations={**g.relations, "knows": Relation(torch.tensor([[0], [1]]), "user", "user")}),
-         "relation 'knows': RecBole holds relations between 'item' and 'entity', got 'user' to 'user'"),
+         "relation 'knows': it holds relations between 'item' and 'entity', got 'user' to 'user'"),
         (lambda g: change(change(g, "item__like__item", edge_index=torch.tensor([[3, 3], [5, 5]])), "made_by", reverse="makes"),
          "a triple once"),
         (lambda g: change(change(g, "makes", edge_index=torch.tensor([[7], [4]])), "made_by"),
@@ -355,13 +370,13 @@ ROWS = [("user:1", "item:2", "train"), ("user:2", "item:10", "train"), ("user:2"
 @pytest.mark.parametrize(
     ("splits", "message"),
     [
-        ({"a": split_of(ROWS), "b": split_of(ROWS)}, "RecBole holds one split, got 'a', 'b'; choose one"),
-        ({"a": Split("node", pa.table({"id": ["item:2"], "split": ["test"]}), "random")}, "got a split of nodes: 'a'"),
-        ({"a": split_of([*ROWS, ("user:1", "item:7", "unused")])}, "1 rows that are unused; leave them out with drop_unused"),
-        ({"a": split_of(ROWS[:2])}, r"1 edges of the graph are in no row, for example \('user:2', 'item:2'\)"),
+        ({"a": split_of(ROWS), "b": split_of(ROWS)}, "expected one split of kind interaction, got 'a', 'b'; choose one with split="),
+        ({"a": Split("node", pa.table({"id": ["item:2"], "split": ["test"]}), "random")}, "expected one split of kind interaction, got 'a'"),
+        ({"a": split_of([*ROWS, ("user:1", "item:7", "unused")])}, "'1 unused rows of the split'; leave them out with without=..unused"),
+        ({"a": split_of(ROWS[:2])}, r"1 of its edges are in no row of the interaction split 'official', for example \('user:2', 'item:2'\)"),
         ({"a": split_of([*ROWS, ("user:3", "item:7", "test")])},
-         "the edges have 'rating', 'time', the rows have not, and the graph lacks the edges of 1 rows"),
-        ({"a": split_of(ROWS, relation="sees")}, "expected relation 'interacts', got 'sees'"),
+         "edges have 'rating', 'time', the rows of .* have not, and the graph lacks the edges of 1 rows; .*without=..attributes"),
+        ({"a": split_of(ROWS, relation="sees")}, "must be about relation 'interacts', got 'sees'"),
         ({"a": split_of([*ROWS, ("user:9", "item:7", "test")])}, "unknown ids: 'user:9'"),
     ],
 )  # fmt: skip
@@ -376,9 +391,9 @@ def test_a_split_that_would_lose_rows_or_times_is_refused(
 def test_unused_rows_are_left_out_on_demand_and_a_split_is_chosen(tmp_path: Path) -> None:
     raw = raw_of(read_recbole(write(tmp_path / "a", SHOP)))
     splits = {"a": split_of([*ROWS, ("user:1", "item:7", "unused")]), "b": split_of(ROWS)}
-    write_recbole(Bundle(raw, splits), tmp_path / "b", split="a", drop_unused=True)
+    write_recbole(Bundle(raw, splits), tmp_path / "b", split="a", without=["unused"])
     assert read_recbole(tmp_path / "b").splits["official"].counts == {"train": 2, "valid": 0, "test": 1, "unused": 0}
-    with pytest.raises(InputError, match="unknown split 'c'; choose from: a, b"):
+    with pytest.raises(InputError, match="unknown split of kind interaction 'c'; choose from: a, b"):
         write_recbole(Bundle(raw, splits), tmp_path / "c", split="c")
 
 

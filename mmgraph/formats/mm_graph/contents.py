@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 from torch import Tensor
 
 from mmgraph.data.ids import NodeIds, as_ids
 from mmgraph.errors import InputError, first_few
-from mmgraph.formats.torch_files import load_data
+from mmgraph.formats.by_row import check_rows
+from mmgraph.formats.labels import label_column
+from mmgraph.formats.safe_pickle import load_pt
 
 NC_EDGES, LABELS, NC_SPLIT, MAPPING = "nc_edges-nodeid.pt", "labels-w-missing.pt", "split.pt", "node_mapping.pt"
 LP_SPLITS = ("lp-edge-split.pt", "lp-edge-split-hard.pt", "lp-edge-split-random.pt")
@@ -29,7 +32,7 @@ def load_mapping(path: Path, keys: tuple[str, ...]) -> Mapping[str, Any]:
     Raises:
         InputError: If it is none, or lacks one.
     """
-    content = load_data(path)
+    content = load_pt(path)
     if not isinstance(content, Mapping):
         raise InputError(f"{path}: expected a dictionary with {', '.join(keys)}, got {type(content).__name__}")
     missing = [key for key in keys if key not in content]
@@ -75,32 +78,25 @@ def positions(where: str, content: Any, num_nodes: int, shape: tuple[int | None,
     if not fits or values.dtype.kind not in "iu":
         wanted = ", ".join("any" if size is None else str(size) for size in shape)
         raise InputError(f"{where}: expected integers [{wanted}], got {values.dtype} {list(values.shape)}")
-    if values.size and not 0 <= int(values.min()) <= int(values.max()) < num_nodes:
-        raise InputError(f"{where}: expected rows in 0..{num_nodes - 1}, got {int(values.min())}..{int(values.max())}")
-    return values.astype(np.int64)
+    return check_rows(where, values, num_nodes)
 
 
-def read_labels(path: Path, num_nodes: int | None) -> tuple[np.ndarray, np.ndarray]:
-    """Labels `[num_nodes]`, int64, and which nodes have one `[num_nodes]`, bool; NaN and negative ones are none.
+def read_labels(path: Path, num_nodes: int | None) -> tuple[pa.Array, tuple[str, ...]]:
+    """Labels `[num_nodes]`, int64, and notes; NaN and negative ones are none.
 
     Raises:
         InputError: On another length than the number of nodes, or labels that are no whole numbers.
     """
-    values = as_array(str(path), load_data(path))
+    values = as_array(str(path), load_pt(path))
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.ndim != 1 or (num_nodes is not None and len(values) != num_nodes):
         wanted = "num_nodes" if num_nodes is None else num_nodes
         raise InputError(f"{path}: expected one label for each node [{wanted}], got shape {list(values.shape)}")
-    if values.dtype.kind not in "iuf":
-        raise InputError(f"{path}: expected numbers, got {values.dtype}")
-    known = np.isfinite(values) & (values >= 0) if values.dtype.kind == "f" else values >= 0
-    labels = np.where(known, values, 0).astype(np.int64)
-    if not np.array_equal(labels[known], values[known]):
-        raise InputError(
-            f"{path}: expected whole numbers as labels, got {values[known][labels[known] != values[known]][0]}"
-        )
-    return labels, known
+    column, notes = label_column(str(path), values, len(values))
+    if not pa.types.is_integer(column.type):
+        raise InputError(f"{path}: expected whole numbers as labels, got {column.type}")
+    return column, notes
 
 
 def read_ids(path: Path, num_nodes: int | None) -> NodeIds:
@@ -111,7 +107,7 @@ def read_ids(path: Path, num_nodes: int | None) -> NodeIds:
     Raises:
         InputError: If not every row has exactly one id.
     """
-    content, where = load_data(path), str(path)
+    content, where = load_pt(path), str(path)
     if isinstance(content, Mapping):
         content = {_plain(key): _plain(value) for key, value in content.items()}
         count = len(content) if num_nodes is None else num_nodes

@@ -8,9 +8,10 @@ from pathlib import Path
 import torch
 
 from mmgraph.data.features import FeatureSpec, ModalityFeatures
-from mmgraph.errors import InputError, first_few, unknown_choice
+from mmgraph.errors import InputError, unknown_choice
+from mmgraph.formats.choice import choose_one
 from mmgraph.formats.mm_graph.contents import FEATURES, as_array
-from mmgraph.formats.torch_files import load_data
+from mmgraph.formats.safe_pickle import load_pt
 from mmgraph.formats.zero_rows import Absent, present_rows
 
 MODALITIES = ("text", "image")
@@ -23,13 +24,7 @@ def choose_features(folder: Path, features: str | None) -> str | None:
         InputError: If the name is unknown, or there are several and none is named.
     """
     found = sorted(path.name.removesuffix(FEATURES) for path in folder.glob(f"[!.]*{FEATURES}"))
-    if features is not None:
-        if features not in found:
-            raise unknown_choice(f"features in {folder}", features, found)
-        return features
-    if len(found) > 1:
-        raise InputError(f"{folder}: several files of features; choose one with features=...: {first_few(found, 10)}")
-    return found[0] if found else None
+    return choose_one(folder, features, found, kind=f"file *{FEATURES}", option="features")
 
 
 def read_features(
@@ -52,7 +47,7 @@ def read_features(
     Raises:
         InputError: If the file holds no matrix of floating point numbers, or the widths do not fit.
     """
-    content = load_data(path)
+    content = load_pt(path)
     matrix = content if isinstance(content, torch.Tensor) else torch.from_numpy(as_array(str(path), content))
     if matrix.dim() != 2 or not matrix.is_floating_point():
         raise InputError(

@@ -12,9 +12,10 @@ from mmgraph.data.features import ModalityFeatures
 from mmgraph.data.graph import MultimodalGraph
 from mmgraph.data.ids import NodeIds
 from mmgraph.data.relation import Relation
-from mmgraph.errors import InputError, first_few, unknown_choice
+from mmgraph.errors import InputError, unknown_choice
 from mmgraph.formats.arrays import fold_symmetric
-from mmgraph.formats.bundle import Bundle
+from mmgraph.formats.bundle import OFFICIAL, Bundle, held_out
+from mmgraph.formats.choice import choose_one
 from mmgraph.formats.mm_graph.contents import (
     FEATURES,
     IDS,
@@ -29,13 +30,8 @@ from mmgraph.formats.mm_graph.contents import (
 )
 from mmgraph.formats.mm_graph.features import choose_features, read_features
 from mmgraph.formats.mm_graph.splits import read_edge_split, read_node_split
-from mmgraph.formats.torch_files import load_data
+from mmgraph.formats.safe_pickle import load_pt
 from mmgraph.formats.zero_rows import Absent
-from mmgraph.splits.base import Split
-from mmgraph.splits.message import message_graph
-
-SPLIT = "official"
-"""Name of the split of a bundle."""
 
 
 def looks_like_mm_graph(folder: Path) -> bool:
@@ -93,10 +89,12 @@ def read_mm_graph(
         found, num_nodes = read_features(
             folder / f"{chosen}{FEATURES}", chosen, widths=widths, encoders=encoders, absent=absent
         )
-    labels = known = np.empty(0, dtype=np.int64)
+    labels = None
+    more: list[str] = []
     if path.name == NC_SPLIT:
-        labels, known = read_labels(folder / LABELS, num_nodes)
+        labels, told = read_labels(folder / LABELS, num_nodes)
         num_nodes = len(labels)
+        more += told
     node_ids, notes = _node_ids(folder, num_nodes, ids)
     if chosen is None:
         notes.append(f"no file *{FEATURES}: the graph has no features")
@@ -104,12 +102,10 @@ def read_mm_graph(
         if missing := int((~entry.present).sum()):
             notes.append(f"{chosen}{FEATURES}: {missing:,} of {len(node_ids):,} nodes lack {modality} (rows of zeros)")
 
-    split: Split
-    more: list[str] = []
-    if path.name == NC_SPLIT:
+    if labels is not None:
         file = folder / NC_EDGES
-        ends = positions(str(file), load_data(file), len(node_ids), (None, 2)).T
-        split = read_node_split(path, node_ids, labels, known)
+        ends = positions(str(file), load_pt(file), len(node_ids), (None, 2)).T
+        split = read_node_split(path, node_ids, labels)
         edge_file = file.name
     else:
         split, ends, more = read_edge_split(path, node_ids, relation)
@@ -125,10 +121,10 @@ def read_mm_graph(
         relations={relation: edges},
         features=found,
     )
-    allowed = message_graph(graph, split)
-    if told := graph.num_edges - allowed.num_edges:
-        more.append(f"{edge_file}: {told:,} pairs are not in the graph, because valid or test ask them the other way")
-    return Bundle(allowed, {SPLIT: split}, (*notes, *more))
+    allowed, asked = held_out(graph, split)
+    if asked:
+        more.append(f"{edge_file}: {asked:,} pairs are not in the graph, because valid or test ask them the other way")
+    return Bundle(allowed, {OFFICIAL: split}, (*notes, *more))
 
 
 def _choose_split(folder: Path, split_file: str | None) -> Path:
@@ -137,15 +133,10 @@ def _choose_split(folder: Path, split_file: str | None) -> Path:
     found = [file for file in LP_SPLITS if (folder / file).is_file()]
     if (folder / NC_EDGES).is_file():
         found.append(NC_SPLIT)
-    if split_file is not None:
-        if split_file not in found:
-            raise unknown_choice(f"file of a split in {folder}", split_file, found)
-        return folder / split_file
-    if not found:
+    chosen = choose_one(folder, split_file, found, kind="file of a split", option="split_file")
+    if chosen is None:
         raise InputError(f"{folder}: expected {NC_EDGES} or one of {', '.join(LP_SPLITS)}, found none of them")
-    if len(found) > 1:
-        raise InputError(f"{folder}: several splits; choose one with split_file=...: {first_few(found)}")
-    return folder / found[0]
+    return folder / chosen
 
 
 def _node_ids(folder: Path, num_nodes: int | None, ids: str) -> tuple[NodeIds, list[str]]:

@@ -11,38 +11,30 @@ import pyarrow as pa
 from mmgraph.data.ids import NodeIds
 from mmgraph.errors import InputError
 from mmgraph.files import file_digest
+from mmgraph.formats.bundle import OFFICIAL
+from mmgraph.formats.by_row import id_lists, repeated
+from mmgraph.formats.labels import official_split
 from mmgraph.formats.mm_graph.contents import load_mapping, positions
-from mmgraph.splits.base import PARTS, TEST, TRAIN, UNUSED, VALID, Split
+from mmgraph.splits.base import PARTS, TEST, TRAIN, VALID, Split
 
 NODE_KEYS = {TRAIN: "train_idx", VALID: "val_idx", TEST: "test_idx"}
 NEGATIVES = "target_node_neg"
 
 
-def read_node_split(path: Path, ids: NodeIds, labels: np.ndarray, known: np.ndarray) -> Split:
-    """The split of nodes; those that it does not name are `unused`.
+def read_node_split(path: Path, ids: NodeIds, labels: pa.Array) -> Split:
+    """The split of nodes; those with a label that it does not name are `unused`.
 
     Args:
         path: `split.pt`.
         ids: Ids in the order of rows.
-        labels: `[num_nodes]`, int64.
-        known: `[num_nodes]`, bool: which nodes have a label.
+        labels: `[num_nodes]`, null where a node has none.
 
     Raises:
         InputError: If a row is in two parts, twice in one, or does not exist.
     """
     content = load_mapping(path, tuple(NODE_KEYS.values()))
-    part = np.full(len(ids), PARTS.index(UNUSED))
-    for name, key in NODE_KEYS.items():
-        rows = positions(f"{path}, {key}", content[key], len(ids), (None,))
-        again = rows[part[rows] != PARTS.index(UNUSED)]
-        if len(again) or len(np.unique(rows)) != len(rows):
-            row = again[0] if len(again) else np.sort(rows)[:-1][np.diff(np.sort(rows)) == 0][0]
-            raise InputError(f"{path}, {key}: expected each row in one part once, got row {row} again")
-        part[rows] = PARTS.index(name)
-    table = pa.table(
-        {"id": ids.arrow, "split": pa.array(PARTS).take(pa.array(part)), "label": pa.array(labels, mask=~known)}
-    )
-    return Split("node", table, "official", {"file": path.name, "sha256": file_digest(path)})
+    parts = {name: positions(f"{path}, {key}", content[key], len(ids), (None,)) for name, key in NODE_KEYS.items()}
+    return official_split(str(path), ids.values, labels, parts, _digest(path))
 
 
 def read_edge_split(path: Path, ids: NodeIds, relation: str) -> tuple[Split, np.ndarray, list[str]]:
@@ -89,13 +81,13 @@ def read_edge_split(path: Path, ids: NodeIds, relation: str) -> tuple[Split, np.
     columns = {
         "source": ids.arrow.take(pa.array(both[0, first])),
         "target": ids.arrow.take(pa.array(both[1, first])),
-        "relation": pa.array([relation]).take(pa.array(np.zeros(len(first), dtype=np.int64))),
+        "relation": repeated(relation, len(first)),
         "split": pa.array(PARTS).take(pa.array(code[first])),
     }
     if negatives:
         columns["negatives"] = _lists([negatives[part] for part in asked], first, both.shape[1], ids)
         settings["negatives"] = {part: int(negatives[part].shape[1]) for part in asked}
-    split = Split("edge", pa.table(columns), "official", settings)
+    split = Split("edge", pa.table(columns), OFFICIAL, settings)
     return split, both[:, first[code[first] == PARTS.index(TRAIN)]], notes
 
 
@@ -125,10 +117,8 @@ def _lists(blocks: list[np.ndarray], first: np.ndarray, num_rows: int, ids: Node
     for block in blocks:  # as the rows: test, valid, and nothing for train
         lengths[start : start + len(block)] = block.shape[1]
         start += len(block)
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    offsets = np.cumsum(lengths) - lengths
     flat = np.concatenate([block.reshape(-1) for block in blocks])
     kept = lengths[first]
     within = np.arange(kept.sum()) - np.repeat(np.cumsum(kept) - kept, kept)
-    chosen = flat[np.repeat(offsets[first], kept) + within]
-    ends = np.concatenate([[0], np.cumsum(kept)]).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(ends), ids.arrow.take(pa.array(chosen)), mask=pa.array(kept == 0))
+    return id_lists(ids, flat[np.repeat(offsets[first], kept) + within], kept)

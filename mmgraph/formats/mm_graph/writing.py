@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
+from mmgraph.data.features import ModalityFeatures
 from mmgraph.data.graph import MultimodalGraph
 from mmgraph.data.relation import Relation
 from mmgraph.errors import unknown_choice
@@ -50,7 +51,8 @@ def write_mm_graph(
         features: Name of the feature file without `_feat.pt`, by default the encoder.
         widths: Columns of text and of image; must be given if they differ, and again when reading.
         split_file: Name of the file of an edge split; by default the one that it was read from, or `lp-edge-split.pt`.
-        without: What may be lost: `columns` of nodes, `attributes` of edges, further `split_columns`, `unused` edges.
+        without: What may be lost: `columns` of nodes, `attributes` of edges, other `modalities`, further
+            `split_columns`, `unused` edges.
         overwrite: Replace an existing folder.
 
     Raises:
@@ -60,19 +62,18 @@ def write_mm_graph(
     graph = limits.graph(bundle)
     if len(graph.node_types) != 1:
         raise limits.refuse(graph.name, f"expected one node type, got {len(graph.node_types)}")
-    chosen = limits.split(bundle, ("node", "edge"), split, ("label", "negatives"), unused=True)
+    chosen = limits.split(bundle, ("node", "edge"), split)
+    limits.rows(graph.name, chosen, ("label", "negatives"), unused=chosen.kind == "node")
     name, relation = limits.relation(graph)
     if not relation.symmetric:
         raise limits.refuse(graph.name, f"relation {name!r} has a direction, which readers of the format ignore")
     files: dict[str, Any] = {MAPPING: {item: row for row, item in enumerate(graph.node_ids.values.tolist())}}
-    if graph.features:
-        encoder, matrix = _features(limits, graph, features, widths)
+    if held := limits.modalities(graph, MODALITIES):
+        encoder, matrix = _features(limits, graph, held, features, widths)
         files[f"{encoder}{FEATURES}"] = matrix
     if chosen.kind == "node":
         files |= {NC_EDGES: relation.edge_index.cpu().T.contiguous(), **_node_split(limits, graph, chosen)}
     else:
-        if chosen.counts["unused"]:
-            limits.leave_out(graph.name, "unused", [f"{chosen.counts['unused']:,} unused rows of the split"])
         split_file = split_file or str(chosen.settings.get("file", LP_SPLITS[0]))
         if split_file not in LP_SPLITS:
             raise unknown_choice("file of an edge split", split_file, LP_SPLITS)
@@ -83,13 +84,14 @@ def write_mm_graph(
 
 
 def _features(
-    limits: Limits, graph: MultimodalGraph, name: str | None, widths: tuple[int, int] | None
+    limits: Limits,
+    graph: MultimodalGraph,
+    held: Mapping[str, ModalityFeatures],
+    name: str | None,
+    widths: tuple[int, int] | None,
 ) -> tuple[str, Tensor]:
-    others = sorted(set(graph.features) - set(MODALITIES))
-    if others:
-        raise limits.refuse(graph.name, f"expected text and image, got {others[0]!r}")
-    parts = [graph.features[modality] for modality in MODALITIES if modality in graph.features]
-    found = tuple(graph.features[m].spec.dim if m in graph.features else 0 for m in MODALITIES)
+    parts = [held[modality] for modality in MODALITIES if modality in held]
+    found = tuple(held[m].spec.dim if m in held else 0 for m in MODALITIES)
     if widths is None and found[0] != found[1]:
         raise limits.refuse(
             graph.name,
@@ -101,9 +103,7 @@ def _features(
     encoders, kinds = {part.spec.encoder for part in parts}, {part.values.dtype for part in parts}
     if name is None and len(encoders) > 1:
         raise limits.refuse(graph.name, f"its encoders are {sorted(encoders)}; name the file with features=...")
-    name = name or encoders.pop()
-    if not name or name.startswith(".") or set(name) & set("/\\\0"):
-        raise limits.refuse(graph.name, f"{name!r} cannot be the name of a file; name it with features=...")
+    name = limits.file_name(graph.name, encoders.pop() if name is None else name, "features")
     if len(kinds) > 1:
         raise limits.refuse(graph.name, f"text and image must have one dtype, got {sorted(map(str, kinds))}")
     return name, torch.cat([with_zero_rows(f"graph {graph.name!r}", part, graph.node_ids) for part in parts], dim=1)

@@ -9,20 +9,19 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from mmgraph.data.features import FeatureSpec, ModalityFeatures
 from mmgraph.data.graph import MultimodalGraph
 from mmgraph.data.ids import NodeIds
 from mmgraph.data.relation import Relation
 from mmgraph.errors import InputError, first_few, unknown_choice
 from mmgraph.files import file_digest
-from mmgraph.formats.bundle import Bundle
+from mmgraph.formats.bundle import OFFICIAL, Bundle, held_out
+from mmgraph.formats.choice import choose_one
 from mmgraph.formats.mmrec.contents import (
     ABSENT,
     ID_KINDS,
     ITEM,
     ITEMS,
     LABEL,
-    MISSED_IMAGES,
     RATING,
     TIME,
     USER,
@@ -31,16 +30,9 @@ from mmgraph.formats.mmrec.contents import (
     IdKind,
     read_interactions,
     read_mapping,
-    read_matrix,
-    read_missed,
 )
-from mmgraph.formats.zero_rows import present_rows
+from mmgraph.formats.mmrec.features import MODALITIES, read_features
 from mmgraph.splits.base import TEST, TRAIN, VALID, Split
-from mmgraph.splits.message import message_graph
-
-MODALITIES = ("image", "text")
-SPLIT = "official"
-"""Name of the split of a bundle."""
 
 
 def looks_like_mmrec(folder: Path) -> bool:
@@ -109,7 +101,7 @@ def read_mmrec(
         if column in table.column_names
     }
     ends = torch.from_numpy(np.stack([user, item + len(users)])[:, trained])
-    features, notes = _features(folder, name, len(users), len(items), encoders or {}, absent)
+    features, notes = read_features(folder, name, len(users), len(items), encoders or {}, absent)
     graph = MultimodalGraph(
         name=name,
         node_ids=node_ids,
@@ -118,29 +110,25 @@ def read_mmrec(
         relations={relation: Relation(ends, user_type, item_type, attributes=attributes)},
         features=features,
     )
-    allowed = message_graph(graph, split)
-    if told := graph.num_edges - allowed.num_edges:
+    allowed, told = held_out(graph, split)
+    if told:
         notes.append(
             f"{path.name}: {told:,} training edges are not in the graph, because valid or test ask the pair again"
         )
     for kind, number, count in ((user_type, user, len(users)), (item_type, item, len(items))):
         if idle := count - len(np.unique(number)):
             notes.append(f"{path.name}: {idle:,} of {count:,} nodes of type {kind!r} have no interaction")
-    return Bundle(allowed, {SPLIT: split}, tuple(notes))
+    return Bundle(allowed, {OFFICIAL: split}, tuple(notes))
 
 
 def _choose_inter(folder: Path, inter: str | None) -> Path:
     if not folder.is_dir():
         raise InputError(f"{folder}: folder not found")
     found = sorted(path.name for path in folder.glob("[!.]*.inter"))
-    if inter is not None:
-        if inter not in found:
-            raise unknown_choice(f"file of interactions in {folder}", inter, found)
-        return folder / inter
-    if len(found) != 1:
-        several = f"several files of interactions; choose one with inter=...: {first_few(found)}"
-        raise InputError(f"{folder}: {several if found else 'expected <name>.inter, found none'}")
-    return folder / found[0]
+    chosen = choose_one(folder, inter, found, kind="file of interactions", option="inter")
+    if chosen is None:
+        raise InputError(f"{folder}: expected <name>.inter, found none")
+    return folder / chosen
 
 
 def _ids(folder: Path, kind: IdKind, user_type: str, item_type: str) -> tuple[np.ndarray, np.ndarray, NodeIds]:
@@ -175,55 +163,8 @@ def _split(path: Path, table: pa.Table, ids: NodeIds, num_users: int, about: tup
         return Split(
             "interaction",
             pa.table(columns),
-            "official",
+            OFFICIAL,
             {**settings, "attribute": "time", "file": path.name, "sha256": file_digest(path)},
         )
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-
-
-def _features(
-    folder: Path, name: str, num_users: int, num_items: int, encoders: Mapping[str, str], absent: Absent
-) -> tuple[dict[str, ModalityFeatures], list[str]]:
-    features: dict[str, ModalityFeatures] = {}
-    notes = []
-    for modality in MODALITIES:
-        path = folder / f"{modality}_feat.npy"
-        if not path.is_file():
-            notes.append(f"there is no {path.name}: items have no {modality}")
-            continue
-        matrix = torch.from_numpy(read_matrix(path, num_items))
-        here = present_rows(matrix, "none" if absent == "none" else "zero")
-        why = [f"{int((~here).sum()):,} rows of zeros"]
-        missed = folder / MISSED_IMAGES
-        if modality == "image" and missed.is_file():
-            listed = torch.from_numpy(read_missed(missed, num_items))
-            here &= ~listed
-            why.append(f"{int(listed.sum()):,} in {missed.name}")
-        elif absent == "mean":
-            filled = rows_of_the_mean(matrix, here)
-            here &= ~filled
-            why.append(f"{int(filled.sum()):,} rows of the mean")
-        elif absent == "zero" and (filled := rows_of_the_mean(matrix, here)).any():
-            notes.append(
-                f"{path.name}: {int(filled.sum()):,} rows are the mean of all, as if filled in; absent='mean' says that "
-                f"these items lack {modality}"
-            )
-        if lacking := int((~here).sum()):
-            notes.append(f"{path.name}: {lacking:,} of {num_items:,} items lack {modality} ({', '.join(why)})")
-        values = matrix.new_zeros(num_users + num_items, matrix.size(1))
-        values[num_users:] = matrix
-        present = torch.cat([torch.zeros(num_users, dtype=torch.bool), here])
-        spec = FeatureSpec(modality, encoders.get(modality, name), matrix.size(1))
-        features[modality] = ModalityFeatures(spec, values, present)
-    return features, notes
-
-
-def rows_of_the_mean(matrix: torch.Tensor, here: torch.Tensor) -> torch.Tensor:
-    """Which present rows are the mean of all of them, `[num_rows]`, bool; adding such rows does not change the mean."""
-    rows = matrix[here].double()
-    filled = torch.zeros_like(here)
-    if len(rows) > 1:
-        mean, spread = rows.mean(dim=0), rows.std(dim=0).amax()
-        filled[here] = ((rows - mean).abs().amax(dim=1) <= 1e-5 * spread) & (spread > 0)
-    return filled

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
+from mmgraph.data.features import ModalityFeatures
 from mmgraph.data.graph import MultimodalGraph
 from mmgraph.data.relation import Relation
 from mmgraph.errors import unknown_choice
@@ -31,7 +32,7 @@ from mmgraph.formats.mmrec.contents import (
     IdKind,
     MappingFile,
 )
-from mmgraph.formats.mmrec.reading import MODALITIES
+from mmgraph.formats.mmrec.features import MODALITIES
 from mmgraph.formats.zero_rows import with_zero_rows
 from mmgraph.splits.base import TEST, TRAIN, VALID, Kind, Split
 
@@ -61,7 +62,8 @@ def write_mmrec(
         name: Name of the `.inter` file, by default that of the graph.
         split: Name of the split of interactions, if there are several.
         ids: Kind of ids, as in `read_mmrec`; `prefixed` takes the prefix off.
-        without: What may be lost: `columns` of nodes, `attributes` of edges, further `split_columns`, `unused` rows.
+        without: What may be lost: `columns` of nodes, `attributes` of edges, other `modalities`, further
+            `split_columns`, `unused` rows.
         overwrite: Replace an existing folder.
 
     Raises:
@@ -71,12 +73,12 @@ def write_mmrec(
     if ids not in ID_KINDS:
         raise unknown_choice("kind of ids", ids, ID_KINDS)
     graph = limits.graph(bundle)
-    name = graph.name if name is None else name
-    if not name or name.startswith(".") or set(name) & set("/\\\0"):
-        raise limits.refuse(graph.name, f"{name!r} cannot be the name of a file; pass name=...")
-    chosen = limits.split(bundle, KINDS, split, ("time", "rating"), unused=False)
+    name = limits.file_name(graph.name, graph.name if name is None else name, "name")
+    chosen = limits.split(bundle, KINDS, split)
+    limits.rows(graph.name, chosen, ("time", "rating"), unused=False)
+    held = limits.modalities(graph, MODALITIES)
     found = [column for column in ("time", "rating") if column in chosen.table.column_names]
-    relation = _relation(limits, graph, chosen, found)
+    relation = _relation(limits, graph, chosen, found, held)
     types = (relation.source_type, relation.target_type)
     rows = [graph.nodes_of_type(kind).numpy(force=True) for kind in types]
     raw = [_raw_ids(limits, graph, kind, at, ids) for kind, at in zip(types, rows, strict=True)]
@@ -90,7 +92,7 @@ def write_mmrec(
             entry.take(torch.from_numpy(rows[1]).to(graph.device)),
             graph.node_ids.take(rows[1]),
         )
-        for modality, entry in graph.features.items()
+        for modality, entry in held.items()
     }
     with atomic_folder(folder, overwrite=overwrite) as temporary:
         for values, file in zip(raw, (USERS, ITEMS), strict=True):
@@ -105,7 +107,13 @@ def write_mmrec(
             (temporary / MISSED_IMAGES).write_text("".join(f"{row}\n" for row in missed.tolist()), encoding="utf-8")
 
 
-def _relation(limits: Limits, graph: MultimodalGraph, split: Split, attributes: Sequence[str]) -> Relation:
+def _relation(
+    limits: Limits,
+    graph: MultimodalGraph,
+    split: Split,
+    attributes: Sequence[str],
+    held: Mapping[str, ModalityFeatures],
+) -> Relation:
     """The relation from users to items, once it is known that the rest of the graph has a place."""
     name, relation = limits.relation(graph, attributes)
     about = [split.settings.get(key) for key in ("relation", "user_type", "item_type")]
@@ -118,9 +126,7 @@ def _relation(limits: Limits, graph: MultimodalGraph, split: Split, attributes: 
     if len(graph.node_types) != 2 or relation.source_type == relation.target_type:
         raise limits.refuse(graph.name, f"expected two node types, users and items, got {list(graph.node_types)}")
     users = graph.nodes_of_type(relation.source_type)
-    for modality, features in graph.features.items():
-        if modality not in MODALITIES:
-            raise limits.refuse(graph.name, f"expected text and image, got {modality!r}")
+    for modality, features in held.items():
         if features.values.dtype == torch.bfloat16:
             raise limits.refuse(
                 graph.name, f"{modality} features are {features.values.dtype}, which numpy does not have"

@@ -10,12 +10,12 @@ import pyarrow as pa
 
 from mmgraph.data.raw import RawGraph
 from mmgraph.errors import InputError
+from mmgraph.formats.bundle import OFFICIAL
 from mmgraph.formats.recbole.atomic import AtomicFile
 from mmgraph.formats.recbole.names import RecBoleNames
 from mmgraph.formats.recbole.nodes import TokenNodes
 from mmgraph.splits.base import Split
 
-OFFICIAL = "official"
 _TAKEN = ("user", "item", "split", "fold_in")
 """Columns of a split that are no attributes."""
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mmgraph.errors import InputError, first_few
+from mmgraph.errors import InputError, first_few, unknown_choice
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,24 @@ class RecBoleNames:
         types = [self.user_type, self.item_type, self.entity_type]
         if len(set(types)) != len(types):
             raise InputError(f"users, items and entities need three node types, got {first_few(types)}")
+
+    @classmethod
+    def of(cls, given: RecBoleNames | Mapping[str, str] | None) -> RecBoleNames:
+        """The names, from some of them by attribute; those that are not given are the defaults.
+
+        Raises:
+            InputError: If there is no such attribute, or a name is no string.
+        """
+        if given is None or isinstance(given, cls):
+            return given or cls()
+        if not isinstance(given, Mapping):
+            raise InputError(f"names: expected them by what they name, got {type(given).__name__}")
+        for key, name in given.items():
+            if key not in cls.__dataclass_fields__:
+                raise unknown_choice("name in RecBole's files", str(key), cls.__dataclass_fields__)
+            if not isinstance(name, str):
+                raise InputError(f"names, {key}: expected a string, got {name!r}")
+        return cls(**given)
 
     def prefix(self, node_type: str) -> str:
         """Prefix of the ids of a node type."""

@@ -8,23 +8,24 @@ import pyarrow as pa
 from mmgraph.data.graph import MultimodalGraph
 from mmgraph.data.raw import RawGraph
 from mmgraph.data.relation import Relation
-from mmgraph.errors import InputError, first_few, unknown_choice
+from mmgraph.errors import first_few, unknown_choice
+from mmgraph.formats.limits import Limits
+from mmgraph.formats.recbole.atomic_out import field_type
 from mmgraph.formats.recbole.names import RecBoleNames
 
 AnyGraph = RawGraph | MultimodalGraph
 
 
-def check_graph(graph: AnyGraph, names: RecBoleNames) -> None:
-    """Refuse what no file has room for.
+def check_graph(limits: Limits, graph: AnyGraph, names: RecBoleNames) -> None:
+    """Refuse what no file has room for, unless it may be left out.
 
     Raises:
         InputError: Says what it is.
     """
-    where = f"graph {graph.name!r}"
     known = (names.user_type, names.item_type, names.entity_type)
     others = sorted(set(graph.node_types) - set(known))
     if others:
-        raise InputError(f"{where}: RecBole holds nodes of the types {first_few(known)}, not {first_few(others)}")
+        raise limits.refuse(graph.name, f"it holds nodes of the types {first_few(known)}, not {first_few(others)}")
     for kind in known[:2]:
         if kind not in graph.node_types:
             raise unknown_choice("node type", kind, graph.node_types)
@@ -32,34 +33,38 @@ def check_graph(graph: AnyGraph, names: RecBoleNames) -> None:
         raise unknown_choice("relation", names.relation, graph.relations)
     interactions = graph.relations[names.relation]
     if (interactions.source_type, interactions.target_type) != known[:2]:
-        raise InputError(
-            f"{where}, relation {names.relation!r}: expected {known[0]!r} to {known[1]!r}, got "
-            f"{interactions.source_type!r} to {interactions.target_type!r}"
+        raise limits.refuse(
+            graph.name,
+            f"relation {names.relation!r} must lead from {known[0]!r} to {known[1]!r}, got "
+            f"{interactions.source_type!r} to {interactions.target_type!r}",
         )
-    if isinstance(graph, MultimodalGraph) and graph.features:
-        raise InputError(f"{where}: RecBole holds no features, got {first_few(sorted(graph.features))}")
-    if isinstance(graph, RawGraph) and set(graph.content) - {"text"}:
-        raise InputError(f"{where}: RecBole holds no content but texts, got {first_few(sorted(graph.content))}")
+    if isinstance(graph, MultimodalGraph):
+        limits.modalities(graph, ())
+    else:
+        others = [modality for modality in graph.content if modality != "text"]
+        limits.leave_out(graph.name, "modalities", (f"modality {modality}" for modality in others))
+    columns = {} if graph.columns is None else dict(zip(graph.columns.column_names, graph.columns.columns, strict=True))
+    others = [name for name, c in columns.items() if field_type(c.type) is None and c.null_count < len(c)]
+    limits.leave_out(graph.name, "columns", (f"column {name} of type {columns[name].type}" for name in others))
     for name, relation in triple_relations(graph, names).items():
-        _check_triples(f"{where}, relation {name!r}", relation, known[1:])
+        wrong = _no_triples(relation, known[1:])
+        if wrong:
+            raise limits.refuse(graph.name, f"relation {name!r}: {wrong}")
+        limits.leave_out(graph.name, "attributes", (f"attribute {key} of {name}" for key in relation.attributes))
 
 
-def _check_triples(where: str, relation: Relation, types: tuple[str, ...]) -> None:
+def _no_triples(relation: Relation, types: tuple[str, ...]) -> str | None:
+    """Why a relation cannot be written as triples."""
     if not {relation.source_type, relation.target_type} <= set(types):
-        raise InputError(
-            f"{where}: RecBole holds relations between {' and '.join(map(repr, types))}, got "
-            f"{relation.source_type!r} to {relation.target_type!r}"
-        )
-    if relation.attributes:
-        raise InputError(
-            f"{where}: RecBole holds no attributes of triples, got {first_few(sorted(relation.attributes))}"
-        )
+        ends = f"{relation.source_type!r} to {relation.target_type!r}"
+        return f"it holds relations between {' and '.join(map(repr, types))}, got {ends}"
     if relation.symmetric:
-        raise InputError(f"{where}: RecBole holds no symmetric relations; give both directions as edges")
+        return "it holds no symmetric relations; give both directions as edges"
     if not relation.num_edges:
-        raise InputError(f"{where}: RecBole holds no relation without edges")
+        return "it holds no relation without edges"
     if len(np.unique(relation.edge_index.numpy(force=True), axis=1).T) < relation.num_edges:
-        raise InputError(f"{where}: RecBole holds a triple once, got edges that occur more than once")
+        return "it holds a triple once, got edges that occur more than once"
+    return None
 
 
 def triple_relations(graph: AnyGraph, names: RecBoleNames) -> dict[str, Relation]:
@@ -74,27 +79,30 @@ def rows_of_type(graph: AnyGraph, node_type: str) -> np.ndarray:
     return np.flatnonzero(graph.node_type.numpy(force=True) == graph.node_types.index(node_type))
 
 
-def node_tokens(graph: AnyGraph, names: RecBoleNames) -> np.ndarray:
+def node_tokens(limits: Limits, graph: AnyGraph, names: RecBoleNames) -> np.ndarray:
     """Token of each node in the space of its type, `[num_nodes]`, strings.
 
     Raises:
-        InputError: If an id does not start with the prefix of its type: reading the files would give another id.
+        InputError: If ids are integers, or one does not start with the prefix of its type: reading the files would give
+            other ids.
     """
-    ids = np.asarray([str(node) for node in graph.node_ids.values.tolist()], dtype=object)
+    ids = graph.node_ids.values.copy()
+    if ids.dtype != object:
+        raise limits.refuse(graph.name, f"its ids are integers, such as {int(ids[0])}, and would be read as strings")
     for kind in graph.node_types:
         prefix, rows = names.prefix(kind), rows_of_type(graph, kind)
         bare = [node for node in ids[rows].tolist() if not node.startswith(prefix)]
         if bare:
-            raise InputError(
-                f"graph {graph.name!r}: ids of {kind!r} nodes must start with {prefix!r}, got {first_few(bare)}; "
-                "give another prefix"
+            raise limits.refuse(
+                graph.name,
+                f"ids of {kind!r} nodes must start with {prefix!r}, got {first_few(bare)}; give another prefix",
             )
         ids[rows] = [node.removeprefix(prefix) for node in ids[rows].tolist()]
     return ids
 
 
 def node_table(
-    graph: AnyGraph, node_type: str, names: RecBoleNames, tokens: np.ndarray, text_field: str | None
+    limits: Limits, graph: AnyGraph, node_type: str, names: RecBoleNames, tokens: np.ndarray, text_field: str | None
 ) -> pa.Table:
     """Fields of users or items: tokens, columns that say anything about them, and their texts.
 
@@ -108,18 +116,16 @@ def node_table(
         if node_type == names.item_type and name == names.entity_id:
             continue  # of the links
         if name == key:
-            raise InputError(f"graph {graph.name!r}: a column cannot be named {name!r}, the ids of {node_type!r} are")
+            raise limits.refuse(graph.name, f"a column cannot be named {name!r}, the ids of {node_type!r} are")
         fields[name] = column
     texts = texts_of(graph, rows)
     if any(text is not None for text in texts):
         if text_field is None:
-            raise InputError(
-                f"graph {graph.name!r}: {node_type!r} nodes have texts; give a field for them (text_field)"
+            raise limits.refuse(
+                graph.name, f"{node_type!r} nodes have texts; give a field for them with text_field=..."
             )
         if text_field in fields:
-            raise InputError(
-                f"graph {graph.name!r}: there is a column {text_field!r}; give another field for the texts"
-            )
+            raise limits.refuse(graph.name, f"there is a column {text_field!r}; give another field for the texts")
         words = [[] if text is None else text.split(" ") for text in texts]
         in_words = all(all(row) for row in words)  # no blanks at the ends, or several in a row
         fields[text_field] = pa.array(words, pa.list_(pa.string())) if in_words else pa.array(texts, pa.string())
@@ -127,11 +133,12 @@ def node_table(
 
 
 def fields_of(graph: AnyGraph, rows: np.ndarray) -> dict[str, pa.ChunkedArray]:
-    """Columns that hold anything for these nodes."""
+    """Columns that hold anything for these nodes, of types that files can hold."""
     if graph.columns is None:
         return {}
     part = graph.columns.take(pa.array(rows, pa.int64()))
-    return {name: part[name] for name in part.column_names if part[name].null_count < len(rows)}
+    found = {name: part[name] for name in part.column_names if part[name].null_count < len(rows)}
+    return {name: column for name, column in found.items() if field_type(column.type) is not None}
 
 
 def texts_of(graph: AnyGraph, rows: np.ndarray) -> list[str | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,10 +15,10 @@ from mmgraph.data.ids import NodeIds
 from mmgraph.data.raw import RawGraph
 from mmgraph.data.relation import Relation
 from mmgraph.errors import InputError, first_few
-from mmgraph.formats.bundle import Bundle
+from mmgraph.formats.bundle import OFFICIAL, Bundle, held_out
 from mmgraph.formats.recbole.atomic import AtomicFile, parse_atomic
 from mmgraph.formats.recbole.columns import node_columns, take_text, with_links
-from mmgraph.formats.recbole.interactions import OFFICIAL, InteractionTable, join_files, official_split
+from mmgraph.formats.recbole.interactions import InteractionTable, join_files, official_split
 from mmgraph.formats.recbole.knowledge import (
     EntityIds,
     Fact,
@@ -30,7 +30,6 @@ from mmgraph.formats.recbole.knowledge import (
 from mmgraph.formats.recbole.names import RecBoleNames
 from mmgraph.formats.recbole.nodes import TokenNodes
 from mmgraph.splits.base import TEST, TRAIN, VALID
-from mmgraph.splits.message import message_graph
 
 _BENCHMARK = (TRAIN, VALID, TEST)
 
@@ -49,7 +48,7 @@ def read_recbole(
     folder: Path | str,
     *,
     name: str | None = None,
-    names: RecBoleNames | None = None,
+    names: RecBoleNames | Mapping[str, str] | None = None,
     text_field: str | None = None,
 ) -> Bundle:
     """Read a folder of atomic files.
@@ -66,7 +65,7 @@ def read_recbole(
     Args:
         folder: Folder with `<name>.inter` and the other files.
         name: Name of the files; by default that of the only `.inter`.
-        names: Fields in the files, types and prefixes in the graph.
+        names: Fields in the files, types and prefixes in the graph; or only some of them, as in {"relation": "sees"}.
         text_field: Field of `.item` or `.user` that becomes the text of its nodes, instead of a column.
 
     Raises:
@@ -76,7 +75,7 @@ def read_recbole(
     References:
         RecBole's documentation, "Atomic Files" and `benchmark_filename`; version 1.2.1.
     """
-    folder, names = Path(folder), names or RecBoleNames()
+    folder, names = Path(folder), RecBoleNames.of(names)
     name = name or _only_name(folder)
     notes: list[str] = []
     files = {part: _read(path) for part, path in _interaction_files(folder, name, notes).items()}
@@ -95,7 +94,12 @@ def read_recbole(
     if list(files) == [""]:
         return Bundle(raw, notes=tuple(notes))
     split = official_split(raw, rows, names)
-    return Bundle(message_graph(raw, split), {OFFICIAL: split}, tuple(notes))
+    allowed, removed = held_out(raw, split)
+    if again := removed - split.counts[VALID] - split.counts[TEST]:
+        notes.append(
+            f"{folder}: {again:,} training edges are not in the graph, because valid or test ask the pair again"
+        )
+    return Bundle(allowed, {OFFICIAL: split}, tuple(notes))
 
 
 def _only_name(folder: Path) -> str:

@@ -8,13 +8,16 @@ import numpy as np
 import pyarrow as pa
 
 from mmgraph.data.relation import Relation
-from mmgraph.errors import InputError, first_few
+from mmgraph.errors import first_few
+from mmgraph.formats.limits import Limits
 from mmgraph.formats.recbole.knowledge import reverse_pairs
 from mmgraph.formats.recbole.names import RecBoleNames
 from mmgraph.formats.recbole.nodes_out import AnyGraph, fields_of, rows_of_type, texts_of, triple_relations
 
 
-def knowledge_tables(graph: AnyGraph, names: RecBoleNames, tokens: np.ndarray) -> tuple[pa.Table, pa.Table]:
+def knowledge_tables(
+    limits: Limits, graph: AnyGraph, names: RecBoleNames, tokens: np.ndarray
+) -> tuple[pa.Table, pa.Table]:
     """Fields of `.link` and of `.kg`.
 
     An item is linked to the entity in its column `entity_id`, or if it has none and is part of a triple, to an entity
@@ -23,14 +26,13 @@ def knowledge_tables(graph: AnyGraph, names: RecBoleNames, tokens: np.ndarray) -
     Raises:
         InputError: If an entity would be lost or be two nodes, or a declared reverse does not say the same.
     """
-    where = f"graph {graph.name!r}"
     relations = triple_relations(graph, names)
     items, entities = rows_of_type(graph, names.item_type), rows_of_type(graph, names.entity_type)
     used = np.zeros(graph.num_nodes, dtype=bool)
     for relation in relations.values():
         used[relation.edge_index.numpy(force=True).ravel()] = True
-    _check_entities(graph, entities, used, where)
-    _check_reverse(relations, where)
+    _check_entities(limits, graph, entities, used)
+    _check_reverse(limits, graph.name, relations)
 
     entity = tokens.copy()
     column = fields_of(graph, items).get(names.entity_id)
@@ -43,7 +45,7 @@ def knowledge_tables(graph: AnyGraph, names: RecBoleNames, tokens: np.ndarray) -
     counts = Counter(entity[[*linked, *entities.tolist()]].tolist())
     twice = [token for token, count in counts.items() if count > 1]
     if twice:
-        raise InputError(f"{where}: several nodes would be one entity: {first_few(twice)}")
+        raise limits.refuse(graph.name, f"several nodes would be one entity: {first_few(twice)}")
 
     links = {names.item_id: tokens[linked].tolist(), names.entity_id: entity[linked].tolist()}
     called = relation_tokens(relations)
@@ -71,22 +73,21 @@ def relation_tokens(relations: dict[str, Relation]) -> dict[str, str]:
     return {name: base if counts[base] > 1 else name for name, base in bases.items()}
 
 
-def _check_entities(graph: AnyGraph, entities: np.ndarray, used: np.ndarray, where: str) -> None:
+def _check_entities(limits: Limits, graph: AnyGraph, entities: np.ndarray, used: np.ndarray) -> None:
     lost = graph.node_ids.values[entities[~used[entities]]].tolist()
     if lost:
-        raise InputError(f"{where}: RecBole holds no entity without a triple, got {first_few(lost)}")
-    told = sorted(fields_of(graph, entities))
-    if any(text is not None for text in texts_of(graph, entities)):
-        told.append("text")
-    if told:
-        raise InputError(f"{where}: RecBole holds no fields of entities, got {first_few(told)}")
+        raise limits.refuse(graph.name, f"it holds no entity without a triple, got {first_few(lost)}")
+    limits.leave_out(graph.name, "columns", (f"column {name} of entities" for name in fields_of(graph, entities)))
+    texts = sum(text is not None for text in texts_of(graph, entities))
+    limits.leave_out(graph.name, "modalities", [f"{texts:,} texts of entities"] if texts else [])
 
 
-def _check_reverse(relations: dict[str, Relation], where: str) -> None:
+def _check_reverse(limits: Limits, graph: str, relations: dict[str, Relation]) -> None:
     found = reverse_pairs(relations)
     for name, relation in relations.items():
         if relation.reverse is not None and found.get(name) != relation.reverse:
-            raise InputError(
-                f"{where}, relation {name!r}: its declared reverse {relation.reverse!r} does not hold the same pairs, "
-                "and RecBole cannot say so"
+            raise limits.refuse(
+                graph,
+                f"relation {name!r}: its declared reverse {relation.reverse!r} does not hold the same pairs, and no file "
+                "can say so",
             )

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
-import pyarrow as pa
-
-from mmgraph.errors import InputError, first_few, unknown_choice
 from mmgraph.files import atomic_folder
 from mmgraph.formats.bundle import Bundle
-from mmgraph.formats.recbole.atomic import field_type, format_atomic
+from mmgraph.formats.limits import Limits
+from mmgraph.formats.recbole.atomic_out import format_atomic
 from mmgraph.formats.recbole.interactions_out import interaction_tables
 from mmgraph.formats.recbole.names import RecBoleNames
 from mmgraph.formats.recbole.nodes_out import check_graph, node_table, node_tokens
 from mmgraph.formats.recbole.triples_out import knowledge_tables
-from mmgraph.splits.base import Split
+from mmgraph.splits.base import TEST, TRAIN, VALID, Kind
+
+KINDS: tuple[Kind, ...] = ("interaction",)
 
 
 def write_recbole(
     bundle: Bundle,
     folder: Path | str,
     *,
-    names: RecBoleNames | None = None,
+    names: RecBoleNames | Mapping[str, str] | None = None,
     split: str | None = None,
     text_field: str | None = None,
-    drop_unused: bool = False,
+    without: Collection[str] = (),
     overwrite: bool = False,
 ) -> None:
     """Write the atomic files that `read_recbole` reads, named after the graph, whole or not at all.
@@ -35,55 +36,35 @@ def write_recbole(
     Args:
         bundle: The graph, and a split of its interactions or none.
         folder: Where to write.
-        names: Types of users, items and entities, the relation of interactions, and names of fields.
+        names: As in `read_recbole`.
         split: Which split to write; needed if there are several.
         text_field: Field that takes the text of users and items.
-        drop_unused: Leave out the rows of a split that are `unused`; otherwise they are refused.
+        without: What may be lost: `columns` of entities and those of other types than numbers and strings, `attributes`
+            of triples and those that are no single numbers, `modalities` (features, content other than texts, texts of
+            entities), `split_columns` that are no numbers, `unused` rows.
         overwrite: Replace the folder.
 
     Raises:
-        InputError: If the format cannot hold something: features, other modalities than text, other node types,
-            relations of users other than the interactions, edge attributes of triples, another kind of split, `unused`
-            rows, a tab or line break in a token, a blank in an element of a list.
+        InputError: If the format cannot hold something: what `without` could name, other node types, relations of
+            users other than the interactions, another kind of split, an empty id or one with a tab or line break, a
+            blank in an element of a list.
     """
-    names = names or RecBoleNames()
+    names, limits = RecBoleNames.of(names), Limits("RecBole", without)
     graph = bundle.graph
-    check_graph(graph, names)
-    tokens = node_tokens(graph, names)
-    links, triples = knowledge_tables(graph, names, tokens)
+    stem = limits.file_name(graph.name, graph.name)
+    if stem.rpartition(".")[2] in (TRAIN, VALID, TEST):
+        raise limits.refuse(stem, "readers would take its files for one part of a split")
+    check_graph(limits, graph, names)
+    chosen = limits.split(bundle, KINDS, split) if bundle.splits or split is not None else None
+    tokens = node_tokens(limits, graph, names)
+    links, triples = knowledge_tables(limits, graph, names, tokens)
     files = {
-        "user": node_table(graph, names.user_type, names, tokens, text_field),
-        "item": node_table(graph, names.item_type, names, tokens, text_field),
+        "user": node_table(limits, graph, names.user_type, names, tokens, text_field),
+        "item": node_table(limits, graph, names.item_type, names, tokens, text_field),
         **({"link": links} if links.num_rows else {}),
         **({"kg": triples} if triples.num_rows else {}),
-        **interaction_tables(graph, names, tokens, _chosen(bundle, split), drop_unused=drop_unused),
+        **interaction_tables(limits, graph, names, tokens, chosen),
     }
     with atomic_folder(folder, overwrite=overwrite) as new:
         for ending, table in files.items():
-            types = _types(table, f"{graph.name}.{ending}")
-            (new / f"{graph.name}.{ending}").write_bytes(format_atomic(table, types, where=f"{graph.name}.{ending}"))
-
-
-def _chosen(bundle: Bundle, name: str | None) -> Split | None:
-    if name is None:
-        if len(bundle.splits) > 1:
-            raise InputError(f"RecBole holds one split, got {first_few(sorted(bundle.splits))}; choose one")
-        name = next(iter(bundle.splits), None)
-    if name is None:
-        return None
-    if name not in bundle.splits:
-        raise unknown_choice("split", name, bundle.splits)
-    split = bundle.splits[name]
-    if split.kind != "interaction":
-        raise InputError(f"RecBole holds splits of interactions, got a split of {split.kind}s: {name!r}")
-    return split
-
-
-def _types(table: pa.Table, where: str) -> dict[str, str]:
-    types = {}
-    for name in table.column_names:
-        kind = field_type(table[name].type)
-        if kind is None:
-            raise InputError(f"{where}, field {name!r}: RecBole holds no {table[name].type}")
-        types[name] = kind
-    return types
+            (new / f"{stem}.{ending}").write_bytes(format_atomic(table, where=f"{stem}.{ending}"))
