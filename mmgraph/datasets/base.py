@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mmgraph.datasets.manifest import BuildRecord, check_replaceable, is_current, local_digests, write_manifest
-from mmgraph.errors import unknown_choice
+from mmgraph.errors import InputError, first_few, unknown_choice
 from mmgraph.files import atomic_folder, cache_folder
 from mmgraph.progress import console
 
@@ -45,6 +45,15 @@ class BuildOptions:
             "holdout": self.holdout,
             "local": local_digests(self.local, besides=out),
         }
+
+    def refuse_local(self) -> None:
+        """For builders that read no local files.
+
+        Raises:
+            InputError: If some were given, which would go unread.
+        """
+        if self.local:
+            raise InputError(f"{self.name}: reads no local files, got {first_few(list(map(str, self.local)))}")
 
 
 Builder = Callable[[Path, BuildOptions], BuildRecord | None]

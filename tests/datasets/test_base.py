@@ -163,3 +163,11 @@ def test_a_second_build_needs_no_torch(tmp_path: Path) -> None:
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout == f"{tmp_path / 'out'}\n0 []\n"
     assert result.stderr == "the folder holds exactly this dataset already; nothing was done\n"
+
+
+@pytest.mark.parametrize("name", ["openmoji", "movielens-100k"])
+def test_local_files_that_nobody_would_read_are_refused(name: str, tmp_path: Path) -> None:
+    (tmp_path / "u.data").write_text("1")
+    with pytest.raises(InputError, match=rf"{name}: reads no local files, got '.*u\.data'"):
+        build_dataset(name, tmp_path / "out", local=[tmp_path / "u.data"])
+    assert not (tmp_path / "out").exists()

@@ -42,7 +42,11 @@ nor redistribution without permission: do not publish this folder.
 
 def build(folder: Path, options: BuildOptions) -> BuildRecord:
     """Fill an empty folder with the graph and its tasks."""
-    list_of_movies = find_movies_file(options.name, options.local) if options.name == KNOWLEDGE else None
+    if options.name == KNOWLEDGE:
+        list_of_movies = find_movies_file(options.name, options.local)
+    else:
+        options.refuse_local()
+        list_of_movies = None
     data = read_wheel(options)
     sources = pinned = {WHEEL.file: WHEEL.sha256}  # another wheel was refused already
     knowledge = None

@@ -47,6 +47,7 @@ categories from `{CATEGORIES.requirement}` (MIT); both go back to data of the Un
 
 def build(folder: Path, options: BuildOptions) -> BuildRecord:
     """Fill an empty folder with the whole graph and its tasks."""
+    options.refuse_local()
     build_openmoji(folder, options)
     sources = {
         f"{data.requirement}: {name}": digest
