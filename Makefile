@@ -29,6 +29,8 @@ bench: $(VENV)/installed-dev
 	$(BIN)/python experiments/benchmarks/moe.py
 	$(BIN)/python experiments/benchmarks/gnn.py
 	$(BIN)/python experiments/benchmarks/encoding.py
+	$(BIN)/python experiments/benchmarks/tables.py
+	$(BIN)/python experiments/benchmarks/synthetic.py --sizes 1000000,10000000
 
 clean:
 	rm -rf $(VENV) runs
