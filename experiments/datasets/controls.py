@@ -5,6 +5,7 @@ vectors, everything else ranks by cosine (or popularity and item-knn) among all 
 
     mmgraph datasets build debian --out data/debian && mmgraph encode --graph data/debian
     python experiments/datasets/controls.py data/debian --seeds 0 1 2 --out experiments/datasets/debian.results.json
+    python experiments/datasets/controls.py experiments/datasets/debian.results.json      # the table again
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ from __future__ import annotations
 import argparse
 import statistics
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from mmgraph.data.graph import MultimodalGraph
 from mmgraph.data.store import graph_digest, load_graph
-from mmgraph.files import write_json
+from mmgraph.files import read_json, write_json
 from mmgraph.inference.table import EmbeddingTable
 from mmgraph.seeding import generator
 from mmgraph.tasks.base import load_tasks
@@ -39,10 +42,13 @@ def random_vectors(graph: MultimodalGraph, seed: int, dim: int = 128) -> Embeddi
 def main() -> None:
     """Evaluate, print the table and write the numbers."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="A built and encoded dataset.")
+    parser.add_argument("folder", type=Path, help="A built and encoded dataset, or a file that --out wrote.")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--out", type=Path, help="Write the records as JSON.")
     args = parser.parse_args()
+    if args.folder.is_file():
+        print_table(read_json(args.folder)["records"])
+        return
     graph = load_graph(args.folder)
     tasks = {name: task for name, task in load_tasks(args.folder).items() if not isinstance(task, NodeRetrievalTask)}
     records = []
@@ -50,26 +56,30 @@ def main() -> None:
         tables = {"random vectors": random_vectors(graph, seed)}
         if seed == args.seeds[0]:  # nothing about these is random
             tables |= {"raw features": raw_features(graph), "smoothed features": smoothed_features(graph)}
-        records += evaluate_tables(tables, graph, tasks, seed=seed)
+        records += [record.to_dict() for record in evaluate_tables(tables, graph, tasks, seed=seed)]
+    print_table(records)
+    if args.out:
+        write_json(args.out, {"graph": graph_digest(graph), "seeds": args.seeds, "records": records})
+
+
+def print_table(records: Sequence[Mapping[str, Any]]) -> None:
+    """One row per model, one column per task, in percent."""
     values = defaultdict(list)
     for record in records:
-        metric = next(name for name in SHOWN if name in record.metrics)
-        values[record.model, f"{record.task} ({metric})"].append(100 * record.metrics[metric])
+        metric = next(name for name in SHOWN if name in record["metrics"])
+        values[record["model"], f"{record['task']} ({metric})"].append(100 * record["metrics"][metric])
     columns = list(dict.fromkeys(column for _, column in values))
     print("| | " + " | ".join(columns) + " |\n|" + "---|" * (len(columns) + 1))
     for model in dict.fromkeys(model for model, _ in values):
         cells = [_cell(values.get((model, column), [])) for column in columns]
         print(f"| {model} | " + " | ".join(cells) + " |")
-    if args.out:
-        content = {"graph": graph_digest(graph), "seeds": args.seeds, "records": [r.to_dict() for r in records]}
-        write_json(args.out, content)
 
 
 def _cell(numbers: list[float]) -> str:
     if not numbers:
         return ""
     mean = statistics.fmean(numbers)
-    return f"{mean:.1f} ± {statistics.stdev(numbers):.1f}" if len(numbers) > 1 else f"{mean:.1f}"
+    return f"{mean:.1f}" if len(set(numbers)) == 1 else f"{mean:.1f} ± {statistics.stdev(numbers):.1f}"
 
 
 if __name__ == "__main__":
