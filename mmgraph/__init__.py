@@ -31,13 +31,9 @@ if TYPE_CHECKING:
     from mmgraph.formats.bundle import Bundle
     from mmgraph.formats.mm_graph import read_mm_graph, write_mm_graph
     from mmgraph.formats.mmrec import read_mmrec, write_mmrec
-    from mmgraph.formats.networkx import from_networkx, to_networkx
-    from mmgraph.formats.networkx_raw import raw_from_networkx, split_from_networkx
-    from mmgraph.formats.ogb import from_ogb, load_ogb
-    from mmgraph.formats.ogb_bundle import bundle_from_ogb
-    from mmgraph.formats.pyg import from_pyg, to_pyg
-    from mmgraph.formats.pyg_bundle import bundle_from_pyg
-    from mmgraph.formats.pyg_hetero import to_hetero_pyg
+    from mmgraph.formats.networkx import from_networkx, raw_from_networkx, split_from_networkx, to_networkx
+    from mmgraph.formats.ogb import bundle_from_ogb, from_ogb, load_ogb
+    from mmgraph.formats.pyg import bundle_from_pyg, from_pyg, to_hetero_pyg, to_pyg
     from mmgraph.formats.recbole import read_recbole, write_recbole
     from mmgraph.formats.registry import read_format, write_format
     from mmgraph.formats.tables import import_tables, read_tables, write_tables
@@ -103,8 +99,8 @@ _HOME = {
     "audit_dataset": "mmgraph.audit",
     "available_datasets": "mmgraph.datasets",
     "build_dataset": "mmgraph.datasets",
-    "bundle_from_ogb": "mmgraph.formats.ogb_bundle",
-    "bundle_from_pyg": "mmgraph.formats.pyg_bundle",
+    "bundle_from_ogb": "mmgraph.formats.ogb",
+    "bundle_from_pyg": "mmgraph.formats.pyg",
     "content_groups": "mmgraph.splits.content",
     "embed": "mmgraph.inference.embed",
     "encode": "mmgraph.encoders.by_name",
@@ -122,7 +118,7 @@ _HOME = {
     "message_graph": "mmgraph.splits.message",
     "planted_graph": "mmgraph.synthetic.planted",
     "pretrain": "mmgraph.training.pretrain",
-    "raw_from_networkx": "mmgraph.formats.networkx_raw",
+    "raw_from_networkx": "mmgraph.formats.networkx",
     "read_bundle": "mmgraph.tasks.bundle_folder",
     "read_format": "mmgraph.formats.registry",
     "read_mm_graph": "mmgraph.formats.mm_graph",
@@ -143,7 +139,7 @@ _HOME = {
     "split_edges_cold_nodes": "mmgraph.splits.edges",
     "split_edges_random": "mmgraph.splits.edges",
     "split_folder": "mmgraph.tasks.split_folder",
-    "split_from_networkx": "mmgraph.formats.networkx_raw",
+    "split_from_networkx": "mmgraph.formats.networkx",
     "split_interactions_by_time": "mmgraph.splits.interactions",
     "split_leave_last_out": "mmgraph.splits.interactions",
     "split_nodes_by_time": "mmgraph.splits.nodes",
@@ -151,7 +147,7 @@ _HOME = {
     "split_nodes_random": "mmgraph.splits.nodes",
     "split_nodes_stratified": "mmgraph.splits.nodes",
     "task_from_split": "mmgraph.tasks.from_split",
-    "to_hetero_pyg": "mmgraph.formats.pyg_hetero",
+    "to_hetero_pyg": "mmgraph.formats.pyg",
     "to_networkx": "mmgraph.formats.networkx",
     "to_pyg": "mmgraph.formats.pyg",
     "user_item_graph": "mmgraph.synthetic.user_item",

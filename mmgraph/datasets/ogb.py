@@ -13,8 +13,8 @@ from mmgraph.datasets.published import write_published
 from mmgraph.datasets.web_files import fetch_file
 from mmgraph.errors import InputError
 from mmgraph.files import file_digest
-from mmgraph.formats.ogb import ogb_facts, ogb_folder
-from mmgraph.formats.ogb_bundle import bundle_from_ogb
+from mmgraph.formats.ogb import bundle_from_ogb
+from mmgraph.formats.ogb.graph import ogb_facts, ogb_folder
 
 PUBLISHED = {
     "ogbl-citation2": {"nodes": 2_927_963, "edges": 30_561_187, "train": 30_387_995, "valid": 86_596, "test": 86_596},

@@ -18,7 +18,7 @@ from mmgraph.datasets.web_files import fetch_file
 from mmgraph.errors import InputError, first_few
 from mmgraph.files import file_digest
 from mmgraph.formats.bundle import Bundle
-from mmgraph.formats.pyg_bundle import bundle_from_pyg
+from mmgraph.formats.pyg import bundle_from_pyg
 from mmgraph.formats.safe_pickle import load_pickle
 
 PARTS = ("x", "tx", "allx", "y", "ty", "ally", "graph", "test.index")

@@ -16,11 +16,8 @@ from mmgraph.data.graph import MultimodalGraph
 from mmgraph.data.ids import NodeIds
 from mmgraph.data.relation import Relation
 from mmgraph.errors import InputError
-from mmgraph.formats.networkx import from_networkx, to_networkx
-from mmgraph.formats.networkx_raw import raw_from_networkx, split_from_networkx
-from mmgraph.formats.pyg import from_pyg, to_pyg
-from mmgraph.formats.pyg_bundle import bundle_from_pyg
-from mmgraph.formats.pyg_hetero import to_hetero_pyg
+from mmgraph.formats.networkx import from_networkx, raw_from_networkx, split_from_networkx, to_networkx
+from mmgraph.formats.pyg import bundle_from_pyg, from_pyg, to_hetero_pyg, to_pyg
 from mmgraph.testing.asserts import assert_same_graph
 
 IDS: dict[str, list[Any]] = {

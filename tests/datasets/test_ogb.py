@@ -15,7 +15,7 @@ from mmgraph.datasets.base import is_built
 from mmgraph.datasets.manifest import read_manifest
 from mmgraph.datasets.ogb import PUBLISHED
 from mmgraph.errors import InputError
-from mmgraph.formats.ogb import ogb_facts
+from mmgraph.formats.ogb.graph import ogb_facts
 from mmgraph.splits.base import load_splits
 from mmgraph.testing import ogb_files
 from mmgraph.testing.ogb_files import PAPERS

@@ -15,7 +15,7 @@ from mmgraph.data.ids import NodeIds
 from mmgraph.data.relation import Relation
 from mmgraph.errors import InputError
 from mmgraph.formats.pyg import from_pyg
-from mmgraph.formats.pyg_hetero import plain_names, to_hetero_pyg
+from mmgraph.formats.pyg.hetero import plain_names, to_hetero_pyg
 from mmgraph.testing.asserts import assert_same_graph
 from mmgraph.testing.factories import make_graph
 

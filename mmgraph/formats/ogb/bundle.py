@@ -14,9 +14,9 @@ from mmgraph.data.graph import MultimodalGraph
 from mmgraph.errors import InputError
 from mmgraph.formats.bundle import OFFICIAL, Bundle, held_out
 from mmgraph.formats.labels import label_column, official_split
-from mmgraph.formats.ogb import from_ogb, ogb_facts, ogb_folder, read_raw
-from mmgraph.formats.ogb_files import labelled_types, read_csv, read_ids, read_npz, read_parts
-from mmgraph.formats.ogb_links import RELATION, edge_split, fold_repeats, read_edge_parts
+from mmgraph.formats.ogb.files import labelled_types, read_csv, read_ids, read_npz, read_parts
+from mmgraph.formats.ogb.graph import from_ogb, ogb_facts, ogb_folder, read_raw
+from mmgraph.formats.ogb.links import RELATION, edge_split, fold_repeats, read_edge_parts
 from mmgraph.splits.base import Split
 
 
@@ -39,7 +39,7 @@ def bundle_from_ogb(
         dataset: Name of a dataset, for example `ogbn-arxiv`; or a library-agnostic dataset of the package `ogb`
             (`NodePropPredDataset`, `LinkPropPredDataset`), whose graph is taken and whose folder is read for the rest.
         root: Folder of the files, with a name: it holds `ogbn_arxiv/raw/edge.csv.gz`, or is that folder.
-        specs: Feature space by node type, see `mmgraph.formats.ogb.from_ogb`.
+        specs: Feature space by node type, see `from_ogb`.
         symmetric: See `from_ogb`; by default true for datasets that OGB declares undirected.
         own_ids: Take the ids of `mapping/nodeidx2*.csv.gz` (or `mapping/<type>_entidx2name.csv.gz`) where there are
             any, rather than positions.

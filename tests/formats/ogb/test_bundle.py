@@ -13,7 +13,7 @@ from ogb.nodeproppred import NodePropPredDataset
 from mmgraph.data.graph import MultimodalGraph
 from mmgraph.errors import InputError
 from mmgraph.formats.bundle import Bundle
-from mmgraph.formats.ogb_bundle import bundle_from_ogb
+from mmgraph.formats.ogb import bundle_from_ogb
 from mmgraph.splits.base import Split
 from mmgraph.tasks.from_split import task_from_split
 from mmgraph.testing import ogb_files

@@ -13,8 +13,8 @@ from mmgraph.data.graph import MultimodalGraph
 from mmgraph.errors import InputError, first_few
 from mmgraph.formats.bundle import OFFICIAL, Bundle
 from mmgraph.formats.labels import label_column, official_split
-from mmgraph.formats.pyg import from_pyg
-from mmgraph.formats.pyg_hetero import SCHEMA
+from mmgraph.formats.pyg.graph import from_pyg
+from mmgraph.formats.pyg.hetero import SCHEMA
 from mmgraph.splits.base import Split
 
 MASKS = {"train": "train_mask", "valid": "val_mask", "test": "test_mask"}

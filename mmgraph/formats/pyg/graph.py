@@ -14,7 +14,7 @@ from mmgraph.data.ids import NodeIds
 from mmgraph.data.relation import Relation
 from mmgraph.errors import InputError
 from mmgraph.formats.arrays import EdgeArrays, EdgeType, NodeArrays, graph_from_arrays
-from mmgraph.formats.pyg_hetero import SCHEMA, restore_hetero
+from mmgraph.formats.pyg.hetero import SCHEMA, restore_hetero
 
 
 def to_pyg(graph: MultimodalGraph) -> Any:

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from mmgraph.data.raw import RawGraph
 from mmgraph.errors import InputError, first_few, unknown_choice
-from mmgraph.formats.networkx import SCHEMA, from_networkx
+from mmgraph.formats.networkx.graph import SCHEMA, from_networkx
 from mmgraph.splits.base import PARTS, UNUSED, Split
 
 PART_NAMES = {"val": "valid", "validation": "valid", "dev": "valid"}

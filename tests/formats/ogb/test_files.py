@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mmgraph.errors import InputError
-from mmgraph.formats.ogb_files import read_npz, read_parts
+from mmgraph.formats.ogb.files import read_npz, read_parts
 
 
 @pytest.mark.parametrize("kind", [None, "paper"])

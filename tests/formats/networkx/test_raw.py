@@ -7,7 +7,7 @@ import networkx
 import pytest
 
 from mmgraph.errors import InputError
-from mmgraph.formats.networkx_raw import raw_from_networkx, split_from_networkx
+from mmgraph.formats.networkx import raw_from_networkx, split_from_networkx
 
 
 def shop() -> networkx.DiGraph:

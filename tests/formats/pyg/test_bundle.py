@@ -8,9 +8,7 @@ import torch
 from torch_geometric.data import Data, HeteroData
 
 from mmgraph.errors import InputError
-from mmgraph.formats.pyg import from_pyg, to_pyg
-from mmgraph.formats.pyg_bundle import bundle_from_pyg
-from mmgraph.formats.pyg_hetero import to_hetero_pyg
+from mmgraph.formats.pyg import bundle_from_pyg, from_pyg, to_hetero_pyg, to_pyg
 from mmgraph.splits.base import Split
 from mmgraph.splits.nodes import split_nodes_random
 from mmgraph.tasks.from_split import task_from_split
