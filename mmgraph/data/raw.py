@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
+import torch
 from torch import Tensor
 
 from mmgraph.data.graph import check_nodes, check_relations
@@ -54,3 +55,12 @@ class RawGraph:
     def num_nodes(self) -> int:
         """Number of nodes of all types."""
         return len(self.node_ids)
+
+    def __repr__(self) -> str:
+        counts = torch.bincount(self.node_type, minlength=len(self.node_types)).tolist()
+        parts = [f"{count:,} {kind}" for kind, count in zip(self.node_types, counts, strict=True)]
+        parts += [f"{relation.num_edges:,} x {name}" for name, relation in self.relations.items()]
+        parts += [
+            f"{sum(item is not None for item in items):,} with {modality}" for modality, items in self.content.items()
+        ]
+        return f"RawGraph({self.name!r}: {', '.join(parts)})"

@@ -114,7 +114,7 @@ def detect_format(folder: Path | str) -> str:
         listing = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
         raise InputError(
             f"{folder}: fits {first_few(found) if found else 'none'} of the formats {', '.join(FORMATS)}; "
-            f"name the one it is in; its files: {first_few(listing, 10) or '(none)'}"
+            f"name the one it is in (or, for tables: mmgraph import); its files: {first_few(listing, 10) or '(none)'}"
         )
     return found[0]
 
