@@ -137,9 +137,18 @@ def _columns(where: str, rows: list[dict[str, Any]], schema: pa.Schema | None) -
     for name in names:
         try:
             columns[str(name)] = pa.array([row.get(name) for row in rows])
-        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-            raise InputError(f"{where}, node attribute {name!r}: fits no column: {error}") from None
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+            raise InputError(
+                f"{where}, node attribute {name!r}: fits no column: {' '.join(str(error).split())}"
+            ) from None
     return pa.table(columns) if columns else None
+
+
+def _is_vector(value: Any) -> bool:
+    """Whether a value is a list of numbers."""
+    if not isinstance(value, (list, tuple, np.ndarray)):
+        return False
+    return all(isinstance(item, (int, float, np.number)) for item in value)
 
 
 def _relations(
@@ -160,13 +169,17 @@ def _relations(
     columns: dict[str, pa.Array] = {"relation": pa.array(names, pa.string())}
     for key in keys:
         values = [row.get(key) for _, _, row in edges]
-        if all(v is None or isinstance(v, (bool, int, float, np.number)) for v in values):
-            columns[str(key)] = pa.array(values)
-        elif all(v is None or (isinstance(v, (list, tuple, np.ndarray)) and np.ndim(v) == 1) for v in values):
-            width = max(len(v) for v in values if v is not None)
-            columns[str(key)] = pa.array(
-                [None if v is None else list(v) for v in values], pa.list_(pa.float64(), width)
-            )
+        try:
+            if all(v is None or isinstance(v, (bool, int, float, np.number)) for v in values):
+                columns[str(key)] = pa.array(values)
+            elif all(v is None or _is_vector(v) for v in values):
+                width = max(len(v) for v in values if v is not None)
+                columns[str(key)] = pa.array(
+                    [None if v is None else list(v) for v in values], pa.list_(pa.float64(), width)
+                )
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+            detail = " ".join(str(error).split())
+            raise InputError(f"{where}, edge attribute {key!r}: fits no column of numbers: {detail}") from None
     symmetric = {name for name, relation in known.items() if relation.symmetric} if graph.is_directed() else set(names)
     rows = EdgeRows.from_table(where, pa.table(columns), ends)
     built = build_relations([rows], node_types, node_type, symmetric=symmetric)

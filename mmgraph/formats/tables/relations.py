@@ -67,7 +67,8 @@ def build_relations(
             that have values in them.
         node_types: Names of the node types.
         node_type: `[num_nodes]`: type of each node.
-        symmetric: Relations that read the same both ways; a pair is kept once.
+        symmetric: Relations that read the same both ways; a pair is kept once, or once for each of its attributes
+            (an edge at two times is two edges).
 
     Raises:
         InputError: If a relation joins several pairs of node types, or an attribute has several types.
@@ -100,7 +101,8 @@ def _relation(
     attributes = _attributes(name, parts)
     if not first.all() and attributes:
         _order_equal_pairs(order, first, ends, attributes)
-    order = order[first] if symmetric else order
+    if symmetric:
+        order = order[first | ~_as_before(order, ~first, attributes)]
     return Relation(
         edge_index=torch.from_numpy(ends[:, order].astype(np.int64, copy=False)),
         source_type=source_type,
@@ -139,6 +141,20 @@ def _order_equal_pairs(
     values = [row for _, column in sorted(attributes.items()) for row in column[rows].reshape(len(rows), -1).T]
     # The last key counts most. Pairs are in order already: only rows of the same pair change places.
     order[equal] = rows[np.lexsort([*values, ends[1, rows], ends[0, rows]])]
+
+
+def _as_before(order: np.ndarray, again: np.ndarray, attributes: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Which of the edges that join the pair of the one before them have its attributes too, `[num_edges]`, bool."""
+    places = np.flatnonzero(again)
+    if not len(places):
+        return again
+    same = np.ones(len(places), dtype=bool)
+    for values in attributes.values():
+        here, before = (values[order[rows]].reshape(len(rows), -1) for rows in (places, places - 1))
+        same &= ((here == before) | ((here != here) & (before != before))).all(axis=1)  # NaN is like NaN
+    result = np.zeros(len(order), dtype=bool)
+    result[places] = same
+    return result
 
 
 def _attributes(name: str, parts: Sequence[tuple[EdgeRows, np.ndarray | slice]]) -> dict[str, np.ndarray]:

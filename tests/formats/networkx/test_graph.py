@@ -141,3 +141,29 @@ def test_clashing_names_are_refused() -> None:
     relation = dataclasses.replace(graph.relations["similar"], attributes={"relation": torch.ones(2)})
     with pytest.raises(InputError, match="attributes of the same name: 'relation'"):
         to_networkx(dataclasses.replace(graph, relations={"similar": relation}))
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        (([1, 2], [1]), "edge attribute 'w': fits no column of numbers"),
+        ((1, True), "edge attribute 'w': fits no column of numbers"),
+        ((2**70, 1), "edge attribute 'w': fits no column of numbers"),
+    ],
+)
+def test_edge_attributes_that_fit_no_column_are_named(values: tuple[Any, Any], told: str) -> None:
+    graph = networkx.MultiGraph(name="toy")
+    graph.add_edge("a", "b", w=values[0])
+    graph.add_edge("b", "c", w=values[1])
+    with pytest.raises(InputError, match=told) as error:
+        from_networkx(graph)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_lists_of_words_are_left_out_and_parallel_edges_stay() -> None:
+    graph = networkx.MultiGraph(name="toy")
+    graph.add_edge("a", "b", tags=["x", "y"], time=1)
+    graph.add_edge("a", "b", tags=["z"], time=9)
+    edge = from_networkx(graph).relations["edge"]
+    assert edge.edge_index.tolist() == [[0, 0], [1, 1]]
+    assert {name: values.tolist() for name, values in edge.attributes.items()} == {"time": [1, 9]}

@@ -215,6 +215,7 @@ def test_everything_a_csv_can_say(tmp_path: Path) -> None:
         "u1,p1,likes,4,,",
         "p2,p1,near,,,0.5",
         "p1,p2,near,,,0.25",
+        "p1,p2,near,,,0.5",
     )
     (tmp_path / "graph.json").write_text(json.dumps({"name": "shop", "symmetric": ["near"], "source": "by hand"}))
     raw = read_tables(tmp_path)
@@ -235,8 +236,9 @@ def test_everything_a_csv_can_say(tmp_path: Path) -> None:
     assert {k: v.tolist() for k, v in likes.attributes.items()} == {"stars": [4, 5]}
     assert likes.attributes["stars"].dtype == torch.int64
     assert near.symmetric
-    assert near.edge_index.tolist() == [[0], [1]]  # a pair that is named in both directions is one edge
-    assert near.attributes["weight"].tolist() == [0.25]
+    # A pair that is named in both directions is one edge; with another weight it is another edge, and is not lost.
+    assert near.edge_index.tolist() == [[0, 0], [1, 1]]
+    assert near.attributes["weight"].tolist() == [0.25, 0.5]
 
 
 def test_defaults(tmp_path: Path) -> None:
@@ -485,3 +487,17 @@ def test_reverse_relations_are_kept_and_one_declaration_is_enough(tmp_path: Path
     (tmp_path / "graph.json").write_text('{"reverse": {"has_part": "prat_of"}}')
     with pytest.raises(InputError, match=r"graph\.json, reverse: unknown relation 'prat_of'; choose from: part_of"):
         read_tables(tmp_path)
+
+
+def test_repeats_of_a_symmetric_edge_at_other_times_survive_writing_and_reading(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    write_csv(tmp_path / "in" / "nodes.csv", "id", "a", "b", "c")
+    rows = ["a,b,1", "b,a,5", "a,b,5", "a,b,9", "b,c,", "c,b,"]
+    write_csv(tmp_path / "in" / "edges.csv", "source,target,time", *rows)
+    (tmp_path / "in" / "graph.json").write_text(json.dumps({"name": "calls", "symmetric": ["edge"]}))
+    raw = read_tables(tmp_path / "in")
+    edge = raw.relations["edge"]
+    assert edge.edge_index.tolist() == [[0, 0, 0, 1], [1, 1, 1, 2]]
+    assert np.allclose(edge.attributes["time"].numpy(), [1, 5, 9, np.nan], equal_nan=True)
+    write_tables(raw, tmp_path / "out")
+    assert_same_graph(read_tables(tmp_path / "out"), raw)
