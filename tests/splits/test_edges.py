@@ -377,3 +377,17 @@ def test_splits_of_nothing() -> None:
     assert split_edges_by_time(graph).table.num_rows == 0
     assert split_edges_random(graph).counts == {"train": 0, "valid": 0, "test": 0, "unused": 0}
     assert split_edges_random(graph).table["source"].type == pa.string()
+
+
+def test_times_in_other_units_are_not_compared() -> None:
+    graph = make_multigraph(1, num_nodes=40, num_edges=100)
+    names = [name for name, relation in graph.relations.items() if "time" in relation.attributes][:2]
+    relations = dict(graph.relations)
+    for name, unit in zip(names, (1, 10**6), strict=True):
+        relation = relations[name]
+        time = (1_700_000_000 + torch.arange(relation.num_edges)) * unit
+        relations[name] = replace(relation, attributes=dict(relation.attributes) | {"time": time}, reverse=None)
+    mixed = replace(graph, relations={name: relations[name] for name in names})
+    with pytest.raises(InputError, match=rf"times of relation '{names[1]}' \(around 1\.7e\+15\) and of '{names[0]}'"):
+        split_edges_by_time(mixed, names)
+    assert split_edges_by_time(mixed, names[:1]).counts["test"] > 0

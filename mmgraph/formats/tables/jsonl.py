@@ -5,8 +5,9 @@ from __future__ import annotations
 import gzip
 import json
 import sys
+import zlib
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -14,7 +15,7 @@ import pyarrow as pa
 
 from mmgraph.errors import InputError
 from mmgraph.formats.tables.defects import Defects
-from mmgraph.formats.tables.source import TableSource
+from mmgraph.formats.tables.source import TableSource, unreadable
 
 _ROWS = 1 << 14
 
@@ -91,7 +92,7 @@ class JsonLinesSource(TableSource):
 def _objects(path: Path, encoding: str, defects: Defects) -> Iterator[tuple[int, dict[str, Any]]]:
     """Number of the line and the object on it, for every line that holds one."""
     with _open(path) as file:
-        for number, line in enumerate(file, start=1):
+        for number, line in enumerate(_lines(path, file), start=1):
             if not line.strip():
                 continue
             try:
@@ -109,6 +110,14 @@ def _objects(path: Path, encoding: str, defects: Defects) -> Iterator[tuple[int,
                     yield number, {name: _flat(value) for name, value in row.items()}
                 else:
                     defects.add("bad-row", path, f"expected a JSON object, got {type(row).__name__}", row=number)
+
+
+def _lines(path: Path, file: Iterable[bytes]) -> Iterator[bytes]:
+    """Lines of a file; one that is damaged has its error."""
+    try:
+        yield from file
+    except (EOFError, OSError, zlib.error) as error:
+        raise unreadable(path, error) from None
 
 
 def _open(path: Path) -> IO[bytes] | gzip.GzipFile:

@@ -201,11 +201,18 @@ def with_prefix(column: pa.ChunkedArray, prefix: str) -> pa.ChunkedArray:
 
 def _joined(columns: Sequence[pa.ChunkedArray]) -> pa.ChunkedArray:
     """Texts of several columns one after the other, null where all are blank."""
-    texts = [blank_to_null(column.cast(pa.string())) for column in columns]
+    texts = [blank_to_null(_as_text(column)) for column in columns]
     if len(texts) == 1:
         return texts[0]
     joined = pc.binary_join_element_wise(*texts, ". ", null_handling="skip")
     return blank_to_null(joined)
+
+
+def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Cells as text; of a list of texts, one after the other."""
+    if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+        return pc.binary_join(column.cast(pa.list_(pa.string())), ". ")
+    return column.cast(pa.string())
 
 
 def _unify_ids(columns: list[pa.ChunkedArray], tables: Sequence[NodeFile], ids_are_text: bool) -> list[pa.ChunkedArray]:

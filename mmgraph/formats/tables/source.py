@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -88,7 +89,7 @@ class TableSource(ABC):
         try:
             for table in self.read(chosen, batch_rows):
                 yield plain(table.select(chosen))
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, UnicodeError, OSError) as error:
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, UnicodeError, OSError, EOFError, zlib.error) as error:
             raise unreadable(self.path, error) from None
 
     def count_rows(self) -> int:

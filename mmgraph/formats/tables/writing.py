@@ -116,7 +116,9 @@ def _folder_of(modality: str) -> str:
 
 
 def _relative_to(items: Sequence[Path | str | None], folder: Path) -> list[str | None]:
-    return [None if item is None else Path(os.path.relpath(item, folder)).as_posix() for item in items]
+    # Links are followed: from a folder that is one, a path with `..` leads elsewhere.
+    start = folder.resolve()
+    return [None if item is None else Path(os.path.relpath(Path(item).resolve(), start)).as_posix() for item in items]
 
 
 def _copy_files(items: Sequence[Path | str | None], modality: str, *, old: Path, new: Path) -> list[str | None]:

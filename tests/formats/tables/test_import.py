@@ -255,3 +255,10 @@ def test_labels_are_in_no_table_of_the_graph(tmp_path: Path) -> None:
     folder = write_tables(found.raw, tmp_path / "out")
     assert pq.read_table(folder / "nodes.parquet").column_names == ["id", "type", "text", "image", "price"]
     assert json.loads((folder / "graph.json").read_text())["name"] == "shop"
+
+
+def test_a_list_of_texts_is_one_text(tmp_path: Path) -> None:
+    rows = [{"asin": "a", "title": "t", "description": ["x", "y"]}, {"asin": "b", "title": "u", "description": []}]
+    (tmp_path / "products.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = import_tables(tmp_path, guess_mapping(tmp_path))
+    assert found.raw.content["text"] == ["t. x. y", "u"]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 import logging
 import random
@@ -501,3 +502,21 @@ def test_repeats_of_a_symmetric_edge_at_other_times_survive_writing_and_reading(
     assert np.allclose(edge.attributes["time"].numpy(), [1, 5, 9, np.nan], equal_nan=True)
     write_tables(raw, tmp_path / "out")
     assert_same_graph(read_tables(tmp_path / "out"), raw)
+
+
+def test_a_damaged_archive_has_its_message(tmp_path: Path) -> None:
+    whole = gzip.compress(b'{"id": "a", "text": "one"}\n' * 2000)
+    (tmp_path / "nodes.jsonl.gz").write_bytes(whole[: len(whole) // 2])
+    write_csv(tmp_path / "edges.csv", "source,target", "a,a")
+    with pytest.raises(InputError, match=r"nodes\.jsonl\.gz: .*end-of-stream"):
+        read_tables(tmp_path)
+
+
+def test_paths_from_a_folder_behind_a_link(tmp_path: Path) -> None:
+    raw = make_raw_graph(tmp_path / "pictures", num_nodes=8, num_edges=8)
+    (tmp_path / "far" / "away").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "far" / "away")
+    write_tables(raw, tmp_path / "link" / "graph", copy_files=False)
+    found = read_tables(tmp_path / "link" / "graph").content["image"]
+    assert any(path is not None for path in found)
+    assert all(path is None or path.is_file() for path in found)
