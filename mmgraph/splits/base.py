@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from mmgraph.data.ids import as_ids
 from mmgraph.errors import InputError, first_few, unknown_choice
 from mmgraph.files import atomic_folder, content_digest, file_digest, read_json, write_json
+from mmgraph.splits.column_bytes import column_bytes
 
 Kind = Literal["node", "edge", "interaction"]
 
@@ -165,35 +166,6 @@ def save_splits(splits: Mapping[str, Split], dataset_folder: Path | str, *, over
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
             raise InputError(f"split name {name!r}: expected letters, digits, '-', '_' and '.' only")
         split.save(Path(dataset_folder) / "splits" / name, overwrite=overwrite)
-
-
-def column_bytes(column: pa.ChunkedArray) -> list[bytes]:
-    """Bytes of a column that do not depend on how it is chunked: whether each cell is there, and the cells."""
-    array = column.combine_chunks()
-    if isinstance(array, pa.ChunkedArray):  # without any chunk
-        array = pa.array([], column.type)
-    present = np.asarray(array.is_valid().to_numpy(zero_copy_only=False), dtype=np.uint8)
-    if pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
-        lengths = np.asarray(pc.list_value_length(array).fill_null(0), dtype=np.int64)
-        return [present.tobytes(), lengths.tobytes(), *column_bytes(pa.chunked_array([array.flatten()]))]
-    if pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
-        values = array.fill_null("").cast(pa.large_binary())
-        lengths = np.asarray(pc.binary_length(values), dtype=np.int64)
-        return [present.tobytes(), lengths.tobytes(), _all_bytes(values)]
-    if array.null_count:
-        array = array.fill_null(pa.scalar(0).cast(array.type))
-    return [
-        present.tobytes(),
-        str(array.type).encode(),
-        np.ascontiguousarray(array.to_numpy(zero_copy_only=False)).tobytes(),
-    ]
-
-
-def _all_bytes(values: pa.LargeBinaryArray) -> bytes:
-    """Cells side by side: a slice of the buffer that holds them, without an object for each cell."""
-    _, offsets, data = values.buffers()
-    ends = np.frombuffer(offsets, dtype=np.int64)[values.offset : values.offset + len(values) + 1]
-    return b"" if data is None or not len(ends) else bytes(memoryview(data)[int(ends[0]) : int(ends[-1])])
 
 
 def _canonical(where: str, table: pa.Table, keys: Sequence[str]) -> pa.Table:

@@ -13,7 +13,8 @@ import torch
 from mmgraph.errors import InputError, unknown_choice
 from mmgraph.files import content_digest
 from mmgraph.seeding import generator
-from mmgraph.splits.base import KEYS, PARTS, TEST, VALID, Split, column_bytes
+from mmgraph.splits.base import KEYS, PARTS, TEST, VALID, Split
+from mmgraph.splits.column_bytes import column_bytes
 from mmgraph.splits.edge_rows import AnyGraph, number_by_id
 
 _DRAWS_PER_CHUNK = 2**22

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -146,10 +147,17 @@ class Strata:
 
 
 def _single_labels(column: pa.ChunkedArray) -> list[str | None]:
-    """One label per node as text: of a list the rarest one, the smallest among equals; `None` without any."""
+    """One label per node as text: of a list the rarest one, the smallest among equals; `None` without any.
+
+    NaN is no label: tables mark an absent number so.
+    """
     labels = column.to_pylist()
     if not (pa.types.is_list(column.type) or pa.types.is_large_list(column.type)):
-        return [None if label is None else str(label) for label in labels]
-    lists = [sorted({str(label) for label in some or () if label is not None}) for some in labels]
+        return [str(label) if _is_label(label) else None for label in labels]
+    lists = [sorted({str(label) for label in some or () if _is_label(label)}) for some in labels]
     counts = Counter(label for some in lists for label in some)
     return [min(some, key=lambda label: (counts[label], label), default=None) for some in lists]
+
+
+def _is_label(value: Any) -> bool:
+    return value is not None and not (isinstance(value, float) and math.isnan(value))

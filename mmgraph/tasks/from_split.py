@@ -18,7 +18,7 @@ def task_from_split(name: str, split: Split, *, label: str = "label") -> Task:
     """Make a task from a split; evaluate it on `message_graph(graph, split)`, which has nothing held out.
 
     - Nodes become a `NodeClassificationTask`: a column of lists makes it multi-label, other labels become strings.
-      Nodes that are `unused` or have no label (null, or an empty list) are left out.
+      Nodes that are `unused` or have no label (null, NaN, or a list of nothing else) are left out.
     - Edges become a `LinkPredictionTask` of the validation and test rows. Repeats at other times are asked once. A
       column `negatives` makes them what targets are ranked against.
     - Interactions become a `RecommendationTask`: validation and test rows are asked, each pair once. Pairs that are
@@ -52,7 +52,9 @@ def _classification(name: str, split: Split, label: str) -> NodeClassificationTa
         )
     labels = table[label]
     multi_label = pa.types.is_list(labels.type) or pa.types.is_large_list(labels.type)
-    known = pc.is_valid(labels)
+    if multi_label:
+        labels = _without_missing(labels)
+    known = pc.invert(_missing(labels))
     if multi_label:
         known = pc.fill_null(pc.greater(pc.list_value_length(labels), 0), False)
     table, labels = table.filter(known), labels.filter(known)
@@ -62,6 +64,21 @@ def _classification(name: str, split: Split, label: str) -> NodeClassificationTa
     return NodeClassificationTask(
         name, pa.table({"id": table["id"], "label": labels, "split": table["split"]}), multi_label=multi_label
     )
+
+
+def _missing(values: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
+    """Which values are null or NaN, `[num_values]`, bool."""
+    return pc.is_null(values, nan_is_null=pa.types.is_floating(values.type))
+
+
+def _without_missing(lists: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Lists without the values in them that are null or NaN."""
+    missing = _missing(pc.list_flatten(lists))
+    if not pc.any(missing).as_py():
+        return lists
+    flags = iter(missing.to_pylist())
+    kept = [None if some is None else [value for value in some if not next(flags)] for some in lists.to_pylist()]
+    return pa.chunked_array([pa.array(kept, lists.type)])
 
 
 def _links(name: str, split: Split, label: str) -> LinkPredictionTask:

@@ -49,7 +49,7 @@ class RecommendationTask(Task):
 
     Args:
         name: Name of the task.
-        relation: Relation of the graph that holds the training interactions.
+        relation: Relation of the graph that holds the training interactions, together with its declared reverse.
         user_type: Node type of the users.
         item_type: Node type of the items.
         interactions: Columns `user`, `item` (ids) and `split`: `valid` and `test` are the held-out positives,
@@ -211,17 +211,27 @@ def _cosine(table: EmbeddingTable, graph: MultimodalGraph) -> ScoreFunction:
 def user_item_edges(graph: MultimodalGraph, relation: str, user_type: str, item_type: str) -> Tensor:
     """Edges of a relation as users (row 0) and items (row 1), whichever way it is stored: `[2, num_edges]`.
 
+    Pairs that only the declared reverse of the relation states follow, each once: splits read both as well.
+
     Raises:
         InputError: If the relation is unknown or connects other types.
     """
     if relation not in graph.relations:
         raise unknown_choice("relation", relation, graph.relations)
     edges = graph.relations[relation]
-    if (edges.source_type, edges.target_type) == (user_type, item_type):
-        return edges.edge_index
-    if (edges.source_type, edges.target_type) == (item_type, user_type):
-        return edges.edge_index.flip(0)
-    raise InputError(
-        f"relation {relation!r}: expected {user_type!r} and {item_type!r}, "
-        f"got {edges.source_type!r} and {edges.target_type!r}"
-    )
+    if {edges.source_type, edges.target_type} != {user_type, item_type}:
+        raise InputError(
+            f"relation {relation!r}: expected {user_type!r} and {item_type!r}, "
+            f"got {edges.source_type!r} and {edges.target_type!r}"
+        )
+    from_users = edges.source_type == user_type
+    pairs = edges.edge_index if from_users else edges.edge_index.flip(0)
+    if edges.reverse is None:
+        return pairs
+    n = graph.num_nodes
+    known = pairs[0] * n + pairs[1]
+    mirrored = graph.relations[edges.reverse].edge_index
+    mirrored = mirrored.flip(0) if from_users else mirrored
+    more = torch.unique(mirrored[0] * n + mirrored[1])
+    more = more[~torch.isin(more, known)]
+    return torch.cat([pairs, torch.stack([more // n, more % n])], dim=1)

@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from mmgraph.errors import InputError
-from mmgraph.splits.base import PARTS, Split, column_bytes, load_splits, save_splits
+from mmgraph.splits.base import PARTS, Split, load_splits, save_splits
+from mmgraph.splits.column_bytes import column_bytes
 
 EDGES = {
     "source": ["b", "a", "a", "c"],

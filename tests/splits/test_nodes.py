@@ -206,6 +206,16 @@ def test_a_list_of_labels_counts_for_the_rarest() -> None:
     assert split.table["label"].to_pylist() == labels
 
 
+@pytest.mark.parametrize("lists", [False, True])
+def test_a_label_that_is_no_number_is_no_label(lists: bool) -> None:
+    labels: list[Any] = [1.0, 2.0, 1.0, 2.0, 1.0, 2.0, float("nan"), None]
+    column = pa.array([[label] for label in labels] if lists else labels)
+    table = pa.table({"id": list(range(8)), "label": column})
+    split = split_nodes_few_shot(table, train_per_label=1, valid_per_label=1)
+    assert split.counts == {"train": 2, "valid": 2, "test": 2, "unused": 2}
+    assert split.part("unused")["id"].to_pylist() == [6, 7]
+
+
 def test_seeds_and_an_old_column_split() -> None:
     table = pa.table({"id": range(50), "label": [str(i % 3) for i in range(50)], "split": ["old"] * 50})
     makers: list[Callable[[int], Split]] = [

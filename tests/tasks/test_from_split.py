@@ -87,6 +87,22 @@ def test_every_split_makes_a_task_that_its_message_graph_can_be_asked(name: str,
                     raise
 
 
+def test_a_label_that_is_no_number_is_no_label() -> None:
+    nan = float("nan")
+    ids = {"id": [1, 2, 3, 4, 5], "split": ["train", "train", "test", "test", "test"]}
+    single = Split("node", pa.table({**ids, "label": [1.5, nan, 1.5, None, nan]}), "official")
+    task = task_from_split("labels", single)
+    assert isinstance(task, NodeClassificationTask)
+    assert [(row["id"], row["label"]) for row in task.labels.to_pylist()] == [(1, "1.5"), (3, "1.5")]
+    several = Split("node", pa.table({**ids, "label": [[1.5, nan], [nan], [2.5, None, 1.5], None, []]}), "official")
+    task = task_from_split("labels", several)
+    assert isinstance(task, NodeClassificationTask)
+    assert [(row["id"], row["label"]) for row in task.labels.to_pylist()] == [(1, ["1.5"]), (3, ["2.5", "1.5"])]
+    assert task.classes == ("1.5",)
+    with pytest.raises(InputError, match="no node of the node split 'official' has a label"):
+        task_from_split("labels", Split("node", pa.table({**ids, "label": [nan] * 5}), "official"))
+
+
 def test_edges_by_hand() -> None:
     rows = [
         ("a", "b", "r", 1, "train", None),

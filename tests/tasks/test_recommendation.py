@@ -13,8 +13,11 @@ from mmgraph.data.ids import NodeIds
 from mmgraph.data.relation import Relation
 from mmgraph.errors import InputError
 from mmgraph.inference.table import EmbeddingTable
+from mmgraph.splits.interactions import split_leave_last_out
+from mmgraph.splits.message import message_graph
 from mmgraph.tasks.controls import item_knn, popularity
-from mmgraph.tasks.recommendation import RecommendationTask
+from mmgraph.tasks.from_split import task_from_split
+from mmgraph.tasks.recommendation import RecommendationTask, user_item_edges
 
 
 def _shop(liked: dict[str, list[str]], items: list[str], flip: bool = False) -> MultimodalGraph:
@@ -187,3 +190,48 @@ def test_a_user_without_cold_positives_does_not_count_for_them() -> None:
     task = _task(("u0", "i4", "test"), ("u0", "i1", "test"), ("u1", "i0", "test"))
     metrics = task.evaluate_scores(_fixed(5.0, 4.0, 3.0, 2.0, 1.0), graph)
     assert (metrics["recall@10/cold"], metrics["recall@10/warm"]) == (1.0, 1.0)
+
+
+def _two_way(like: list[tuple[int, int, int]], liked_by: list[tuple[int, int, int]]) -> MultimodalGraph:
+    """One user u0 (node 0) and items i1 to i4; each edge with its time, both relations the reverse of each other."""
+    relations = {}
+    for name, rows, ends, reverse in (
+        ("like", like, ("user", "item"), "liked_by"),
+        ("liked_by", liked_by, ("item", "user"), "like"),
+    ):
+        columns = torch.tensor(rows, dtype=torch.int64).view(-1, 3).T
+        relations[name] = Relation(columns[:2], *ends, attributes={"time": columns[2]}, reverse=reverse)
+    node_type = torch.tensor([1, 0, 0, 0, 0])
+    return MultimodalGraph("shop", NodeIds(["u0", "i1", "i2", "i3", "i4"]), ("item", "user"), node_type, relations)
+
+
+@pytest.mark.parametrize("relation", ["like", "liked_by"])
+def test_what_only_the_declared_reverse_states_is_known_too(relation: str) -> None:
+    graph = _two_way([(0, 1, 1), (0, 2, 9)], [(3, 0, 0)])
+    split = split_leave_last_out(graph, relation, user_type="user")
+    seen = message_graph(graph, split)
+    task = task_from_split("recommend", split)
+    assert isinstance(task, RecommendationTask)
+    assert [row["item"] for row in split.part("test").to_pylist()] == ["i2"]
+    assert user_item_edges(seen, relation, "user", "item").T.tolist() == [[0, 3]]
+    # Of i1 to i4, i1 (valid) and i3 (train) are masked although they score best; i2 and i4 are left.
+    metrics = task.evaluate_scores(_fixed(3.0, 2.0, 4.0, 1.0), seen)
+    assert metrics["ndcg@10"] == 1.0
+    assert metrics["coverage"] == 2 / 4
+
+
+def test_an_item_that_only_the_declared_reverse_names_is_warm() -> None:
+    graph = _two_way([(0, 1, 1)], [(1, 0, 1), (3, 0, 0), (3, 0, 5)])
+    assert user_item_edges(graph, "like", "user", "item").tolist() == [[0, 0], [1, 3]]  # each pair once
+    assert user_item_edges(graph, "liked_by", "user", "item").tolist()[1] == [1, 3, 3]  # edges of its own stay
+    other = MultimodalGraph(
+        "shop",
+        NodeIds(["u0", "i1", "i2", "i3", "i4", "u5"]),
+        ("item", "user"),
+        torch.tensor([1, 0, 0, 0, 0, 1]),
+        graph.relations,
+    )
+    rows = [{"user": "u5", "item": item, "split": "test"} for item in ("i3", "i4")]
+    task = RecommendationTask("recommend", "like", "user", "item", pa.Table.from_pylist(rows))
+    metrics = task.evaluate_scores(_fixed(1.0, 2.0, 3.0, 4.0), other)
+    assert (metrics["recall@10/warm"], metrics["recall@10/cold"]) == (1.0, 1.0)  # i3 is warm, i4 is cold
