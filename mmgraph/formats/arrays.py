@@ -126,6 +126,8 @@ def _relations(
 def fold_symmetric(relation: Relation, symmetric: bool | None = None) -> Relation:
     """Store each pair of a symmetric relation once, from the lower to the higher position.
 
+    Edges between the same two nodes that differ in an attribute are different edges: each is kept.
+
     Args:
         relation: Edges between nodes of one type.
         symmetric: True folds whatever there is, False returns the relation as it is, `None` folds it if it holds
@@ -135,7 +137,12 @@ def fold_symmetric(relation: Relation, symmetric: bool | None = None) -> Relatio
     if symmetric is False or (symmetric is None and not _both_ways(relation)):
         return relation
     low, high = np.sort(ends, axis=0)
-    _, first = np.unique(low * (int(high.max(initial=0)) + 1) + high, return_index=True)
+    rows = [*_attribute_columns(relation), low * (int(high.max(initial=0)) + 1) + high]
+    order = np.lexsort(rows)
+    new = np.ones(len(order), dtype=bool)
+    if len(order):
+        new[1:] = np.logical_or.reduce([_differs(row[order[1:]], row[order[:-1]]) for row in rows])
+    first = order[new]
     folded = relation.take(torch.from_numpy(first))
     return Relation(
         edge_index=torch.from_numpy(np.stack([low, high])[:, first]),
@@ -146,13 +153,25 @@ def fold_symmetric(relation: Relation, symmetric: bool | None = None) -> Relatio
     )
 
 
+def _attribute_columns(relation: Relation) -> list[np.ndarray]:
+    """Every column of every attribute, each `[num_edges]`."""
+    values = [v.numpy() for v in relation.attributes.values()]
+    return [column for v in values for column in (v[:, None] if v.ndim == 1 else v).T]
+
+
+def _differs(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Where values differ; NaN is the same as NaN, or an edge with an unknown attribute would never fold."""
+    differs: np.ndarray = (left != right) & ((left == left) | (right == right))
+    return differs
+
+
 def _both_ways(relation: Relation) -> bool:
     source, target = relation.edge_index.numpy()
-    values = [row for v in relation.attributes.values() for row in v.numpy().reshape(len(v), -1).T]
+    values = _attribute_columns(relation)
     forwards = np.lexsort([*values, target, source])
     backwards = np.lexsort([*values, source, target])
     pairs = [(source, target), (target, source), *((row, row) for row in values)]
-    return len(source) > 0 and all(np.array_equal(a[forwards], b[backwards]) for a, b in pairs)
+    return len(source) > 0 and not any(_differs(a[forwards], b[backwards]).any() for a, b in pairs)
 
 
 def _features(

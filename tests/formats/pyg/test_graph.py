@@ -55,6 +55,33 @@ def test_undirected_data_is_folded() -> None:
     assert torch.equal(as_is.edge_index, edge_index)
 
 
+@pytest.mark.parametrize("symmetric", [None, True])
+def test_parallel_edges_that_differ_are_kept(symmetric: bool | None) -> None:
+    edge_index = torch.tensor([[0, 1, 0, 1, 1, 2, 1, 2], [1, 0, 1, 0, 2, 1, 2, 1]])
+    weight = torch.tensor([9.0, 1, 1, 9, torch.nan, torch.nan, 3, 3])
+    attributes = torch.tensor([[1], [1], [1], [1], [2], [2], [2], [2]])
+    data = Data(edge_index=edge_index, edge_weight=weight, edge_attr=attributes, num_nodes=3)
+    relation = from_pyg(data, name="parallel", symmetric=symmetric).relations["edge"]
+    assert relation.symmetric
+    rows = zip(*relation.edge_index.tolist(), relation.attributes["edge_weight"].tolist(), strict=True)
+    assert sorted(str(row) for row in rows) == ["(0, 1, 1.0)", "(0, 1, 9.0)", "(1, 2, 3.0)", "(1, 2, nan)"]
+    assert sorted(relation.attributes["edge_attr"].flatten().tolist()) == [1, 1, 2, 2]
+
+
+def test_a_fold_that_is_asked_for_keeps_both_values_of_a_pair_and_one_of_repeats() -> None:
+    edge_index = torch.tensor([[1, 0, 0, 2], [0, 1, 1, 2]])
+    data = Data(edge_index=edge_index, edge_weight=torch.tensor([2.0, 1, 1, 1]), num_nodes=3)
+    relation = from_pyg(data, name="both", symmetric=True).relations["edge"]
+    assert relation.edge_index.tolist() == [[0, 0, 2], [1, 1, 2]]
+    assert relation.attributes["edge_weight"].tolist() == [1, 2, 1]
+
+
+@pytest.mark.parametrize("symmetric", [None, True])
+def test_no_edges_with_an_attribute(symmetric: bool | None) -> None:
+    data = Data(edge_index=torch.empty(2, 0, dtype=torch.int64), edge_weight=torch.empty(0), num_nodes=3)
+    assert from_pyg(data, name="empty", symmetric=symmetric).relations["edge"].num_edges == 0
+
+
 @pytest.mark.parametrize("change", ["edge", "attribute"])
 def test_directed_data_is_not_folded(change: str) -> None:
     edge_index = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 0 if change == "edge" else 1]])
