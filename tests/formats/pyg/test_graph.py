@@ -9,8 +9,9 @@ import torch
 from torch_geometric.data import Data, HeteroData
 
 from mmgraph.data.features import FeatureSpec
+from mmgraph.data.graph import MultimodalGraph
 from mmgraph.errors import InputError
-from mmgraph.formats.pyg import from_pyg, to_pyg
+from mmgraph.formats.pyg import bundle_from_pyg, from_pyg, to_hetero_pyg, to_pyg
 from mmgraph.testing.asserts import assert_same_graph
 from mmgraph.testing.factories import make_graph
 
@@ -38,6 +39,58 @@ def test_fields() -> None:
     assert data.x_image.shape == (40, 24)
     for number, relation in enumerate(graph.relations.values()):
         assert torch.equal(data.edge_index[:, data.edge_type == number], relation.edge_index)
+
+
+def rated(graph: MultimodalGraph) -> list[tuple[float, ...]]:
+    relation = graph.relations["likes"]
+    return sorted(zip(*relation.edge_index.tolist(), relation.attributes["rating"].tolist(), strict=True))
+
+
+def test_edges_that_moved_are_refused_and_the_advice_holds() -> None:
+    graph = make_graph()
+    with pytest.raises(InputError, match=r"\(edges\).*after coalesce neither is right"):
+        from_pyg(to_pyg(graph).coalesce())
+    data = to_pyg(graph).sort()
+    with pytest.raises(
+        InputError, match=r"changed since to_pyg made it \(edges\).* use to_hetero_pyg.*del data"
+    ) as error:
+        from_pyg(data)
+    assert "\n" not in str(error.value)
+    with pytest.raises(InputError, match=r"\(edges\)"):
+        bundle_from_pyg(data)
+    assert rated(from_pyg(to_hetero_pyg(graph).sort())) == rated(graph)
+    del data["mmgraph"]
+    plain = from_pyg(data, name="plain", symmetric=False)
+    likes = graph.relations["likes"].edge_index
+    assert sorted(plain.relations["edge_0"].edge_index.T.tolist()) == sorted(likes.T.tolist())
+    assert plain.node_ids.values.tolist() == graph.node_ids.values.tolist()
+
+
+def test_nodes_that_moved_are_refused_and_the_advice_holds() -> None:
+    graph = make_graph()
+    order = torch.arange(graph.num_nodes).flip(0)
+    data = to_pyg(graph).subgraph(order)
+    with pytest.raises(InputError, match=r"changed since to_pyg made it \(edges and nodes\)") as error:
+        from_pyg(data)
+    assert "to_hetero_pyg" not in str(error.value)  # its subgraph stops at the list of ids
+    del data["mmgraph"]
+    plain = from_pyg(data, name="plain", symmetric=False)
+    assert plain.node_ids.values.tolist() == graph.node_ids.values[::-1].tolist()
+    for number, relation in enumerate(graph.relations.values()):
+        ends = plain.relations[f"edge_{number}"].edge_index
+        named, known = plain.node_ids.values[ends.numpy()], graph.node_ids.values[relation.edge_index.numpy()]
+        assert sorted(named.T.tolist()) == sorted(known.T.tolist())
+    renamed = to_pyg(graph)
+    renamed.node_id = renamed.node_id[::-1]
+    with pytest.raises(InputError, match=r"\(nodes\)"):
+        from_pyg(renamed)
+
+
+def test_a_copy_and_further_keys_are_no_change() -> None:
+    graph = make_graph()
+    data = to_pyg(graph).clone()
+    data.y = torch.zeros(graph.num_nodes, dtype=torch.int64)
+    assert_same_graph(from_pyg(data), graph)
 
 
 def test_undirected_data_is_folded() -> None:
