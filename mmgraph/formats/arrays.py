@@ -106,7 +106,7 @@ def _relations(
                 raise InputError(f"graph {name!r}, relation {relation!r}: {unknown_choice('node type', kind, nodes)}")
         key = relation if names.count(relation) == 1 else f"{source}__{relation}__{target}"
         where = f"graph {name!r}, relation {key!r}"
-        local = torch.as_tensor(entry.edge_index).cpu()
+        local = edge_positions(where, entry.edge_index)
         for row, side, kind in ((0, "source", source), (1, "target", target)):  # here, while positions are local
             if local.numel() and not 0 <= int(local[row].min()) <= int(local[row].max()) < nodes[kind].num_nodes:
                 raise InputError(
@@ -114,13 +114,35 @@ def _relations(
                     f"got {int(local[row].min())}..{int(local[row].max())}"
                 )
         built = Relation(
-            edge_index=local.to(torch.int64) + torch.tensor([[start[source]], [start[target]]]),
+            edge_index=local + torch.tensor([[start[source]], [start[target]]]),
             source_type=source,
             target_type=target,
             attributes={k: torch.as_tensor(v).cpu() for k, v in entry.attributes.items()},
         )
         relations[key] = fold_symmetric(built, symmetric) if source == target else built
     return relations
+
+
+def edge_positions(where: str, edge_index: Any) -> Tensor:
+    """Positions of sources and targets, `[2, num_edges]`, int64, on the CPU.
+
+    Args:
+        where: What to call it in errors.
+        edge_index: Tensor or array; floats are taken if they are whole.
+
+    Raises:
+        InputError: If it has another shape, or numbers that are not whole.
+    """
+    given = torch.as_tensor(edge_index).cpu()
+    if given.dim() != 2 or given.size(0) != 2:
+        raise InputError(f"{where}: edge_index must have shape [2, num_edges], got {list(given.shape)}")
+    if given.dtype == torch.bool or given.is_complex():
+        raise InputError(f"{where}: edge_index must hold whole numbers, got {given.dtype}")
+    if given.is_floating_point():
+        broken = given[~(torch.isfinite(given) & (given == given.round()))]
+        if broken.numel():
+            raise InputError(f"{where}: edge_index must hold whole numbers, got {float(broken[0]):g}")
+    return given.to(torch.int64)
 
 
 def fold_symmetric(relation: Relation, symmetric: bool | None = None) -> Relation:

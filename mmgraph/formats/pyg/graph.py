@@ -14,7 +14,7 @@ from mmgraph.data.ids import NodeIds
 from mmgraph.data.relation import Relation
 from mmgraph.errors import InputError
 from mmgraph.files import content_digest
-from mmgraph.formats.arrays import EdgeArrays, EdgeType, NodeArrays, graph_from_arrays
+from mmgraph.formats.arrays import EdgeArrays, EdgeType, NodeArrays, edge_positions, graph_from_arrays
 from mmgraph.formats.pyg.hetero import SCHEMA, restore_hetero
 
 
@@ -111,7 +111,10 @@ def _edge_arrays(store: Any, mask: Tensor | None = None) -> EdgeArrays:
     attributes = {key: store[key][chosen] for key in ("edge_attr", "edge_weight") if isinstance(store.get(key), Tensor)}
     if store.get("edge_index") is None:
         raise InputError("a PyG object has no edge_index; sparse adjacency matrices are not read")
-    return EdgeArrays(store["edge_index"][:, chosen], attributes)
+    edge_index = torch.as_tensor(store["edge_index"])
+    if edge_index.dim() != 2:
+        raise InputError(f"a PyG object: edge_index must have shape [2, num_edges], got {list(edge_index.shape)}")
+    return EdgeArrays(edge_index[:, chosen], attributes)
 
 
 def _typed_edges(data: Any) -> dict[EdgeType, EdgeArrays]:
@@ -119,6 +122,12 @@ def _typed_edges(data: Any) -> dict[EdgeType, EdgeArrays]:
     kinds = data.get("edge_type")
     if not isinstance(kinds, Tensor):
         return {("node", "edge", "node"): _edge_arrays(data)}
+    edge_index = edge_positions("a PyG object", data["edge_index"]) if data.get("edge_index") is not None else None
+    if edge_index is not None and list(kinds.shape) != [edge_index.size(1)]:
+        raise InputError(
+            f"a PyG object: edge_type must have shape [{edge_index.size(1)}], one number for each edge, "
+            f"got {list(kinds.shape)}"
+        )
     return {("node", f"edge_{k}", "node"): _edge_arrays(data, kinds == k) for k in torch.unique(kinds).tolist()}
 
 

@@ -200,6 +200,31 @@ EDGE = torch.tensor([[0], [1]])
 
 
 @pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"edge_index": torch.tensor([[0.0], [1.5]])}, "relation 'edge': edge_index must hold whole numbers, got 1.5"),
+        ({"edge_index": torch.tensor([[0.0], [torch.nan]])}, "edge_index must hold whole numbers, got nan"),
+        ({"edge_index": EDGE.bool()}, "edge_index must hold whole numbers, got torch.bool"),
+        ({"edge_index": torch.tensor([[0, 1, 2]])}, "edge_index must have shape [2, num_edges], got [1, 3]"),
+        ({"edge_index": torch.tensor([0, 1])}, "edge_index must have shape [2, num_edges], got [2]"),
+        ({"edge_index": EDGE, "edge_type": torch.tensor([0, 0])}, "edge_type must have shape [1], one number"),
+        ({"edge_index": EDGE, "edge_type": torch.tensor([[0]])}, "for each edge, got [1, 1]"),
+        ({"edge_index": torch.tensor([[0, 1, 2]]), "edge_type": torch.zeros(3)}, "[2, num_edges], got [1, 3]"),
+    ],
+)
+def test_malformed_edges(fields: dict[str, torch.Tensor], message: str) -> None:
+    with pytest.raises(InputError) as error:
+        from_pyg(Data(num_nodes=3, **fields), name="g")
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_whole_floats_are_positions() -> None:
+    relation = from_pyg(Data(num_nodes=3, edge_index=EDGE.double()), name="g").relations["edge"]
+    assert torch.equal(relation.edge_index, EDGE)
+
+
+@pytest.mark.parametrize(
     ("data", "arguments", "message"),
     [
         ({"x": 1}, {"name": "g"}, "expected a torch_geometric Data or HeteroData, got dict"),
