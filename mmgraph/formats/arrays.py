@@ -106,7 +106,7 @@ def _relations(
                 raise InputError(f"graph {name!r}, relation {relation!r}: {unknown_choice('node type', kind, nodes)}")
         key = relation if names.count(relation) == 1 else f"{source}__{relation}__{target}"
         where = f"graph {name!r}, relation {key!r}"
-        local = torch.as_tensor(entry.edge_index).cpu()
+        local = edge_positions(where, entry.edge_index)
         for row, side, kind in ((0, "source", source), (1, "target", target)):  # here, while positions are local
             if local.numel() and not 0 <= int(local[row].min()) <= int(local[row].max()) < nodes[kind].num_nodes:
                 raise InputError(
@@ -114,7 +114,7 @@ def _relations(
                     f"got {int(local[row].min())}..{int(local[row].max())}"
                 )
         built = Relation(
-            edge_index=local.to(torch.int64) + torch.tensor([[start[source]], [start[target]]]),
+            edge_index=local + torch.tensor([[start[source]], [start[target]]]),
             source_type=source,
             target_type=target,
             attributes={k: torch.as_tensor(v).cpu() for k, v in entry.attributes.items()},
@@ -123,8 +123,32 @@ def _relations(
     return relations
 
 
+def edge_positions(where: str, edge_index: Any) -> Tensor:
+    """Positions of sources and targets, `[2, num_edges]`, int64, on the CPU.
+
+    Args:
+        where: What to call it in errors.
+        edge_index: Tensor or array; floats are taken if they are whole.
+
+    Raises:
+        InputError: If it has another shape, or numbers that are not whole.
+    """
+    given = torch.as_tensor(edge_index).cpu()
+    if given.dim() != 2 or given.size(0) != 2:
+        raise InputError(f"{where}: edge_index must have shape [2, num_edges], got {list(given.shape)}")
+    if given.dtype == torch.bool or given.is_complex():
+        raise InputError(f"{where}: edge_index must hold whole numbers, got {given.dtype}")
+    if given.is_floating_point():
+        broken = given[~(torch.isfinite(given) & (given == given.round()))]
+        if broken.numel():
+            raise InputError(f"{where}: edge_index must hold whole numbers, got {float(broken[0]):g}")
+    return given.to(torch.int64)
+
+
 def fold_symmetric(relation: Relation, symmetric: bool | None = None) -> Relation:
     """Store each pair of a symmetric relation once, from the lower to the higher position.
+
+    Edges between the same two nodes that differ in an attribute are different edges: each is kept.
 
     Args:
         relation: Edges between nodes of one type.
@@ -135,7 +159,12 @@ def fold_symmetric(relation: Relation, symmetric: bool | None = None) -> Relatio
     if symmetric is False or (symmetric is None and not _both_ways(relation)):
         return relation
     low, high = np.sort(ends, axis=0)
-    _, first = np.unique(low * (int(high.max(initial=0)) + 1) + high, return_index=True)
+    rows = [*_attribute_columns(relation), low * (int(high.max(initial=0)) + 1) + high]
+    order = np.lexsort(rows)
+    new = np.ones(len(order), dtype=bool)
+    if len(order):
+        new[1:] = np.logical_or.reduce([_differs(row[order[1:]], row[order[:-1]]) for row in rows])
+    first = order[new]
     folded = relation.take(torch.from_numpy(first))
     return Relation(
         edge_index=torch.from_numpy(np.stack([low, high])[:, first]),
@@ -146,13 +175,25 @@ def fold_symmetric(relation: Relation, symmetric: bool | None = None) -> Relatio
     )
 
 
+def _attribute_columns(relation: Relation) -> list[np.ndarray]:
+    """Every column of every attribute, each `[num_edges]`."""
+    values = [v.numpy() for v in relation.attributes.values()]
+    return [column for v in values for column in (v[:, None] if v.ndim == 1 else v).T]
+
+
+def _differs(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Where values differ; NaN is the same as NaN, or an edge with an unknown attribute would never fold."""
+    differs: np.ndarray = (left != right) & ((left == left) | (right == right))
+    return differs
+
+
 def _both_ways(relation: Relation) -> bool:
     source, target = relation.edge_index.numpy()
-    values = [row for v in relation.attributes.values() for row in v.numpy().reshape(len(v), -1).T]
+    values = _attribute_columns(relation)
     forwards = np.lexsort([*values, target, source])
     backwards = np.lexsort([*values, source, target])
     pairs = [(source, target), (target, source), *((row, row) for row in values)]
-    return len(source) > 0 and all(np.array_equal(a[forwards], b[backwards]) for a, b in pairs)
+    return len(source) > 0 and not any(_differs(a[forwards], b[backwards]).any() for a, b in pairs)
 
 
 def _features(

@@ -169,7 +169,7 @@ def _attributes(values: Any) -> dict[str, Any]:
 
 def _edge_facts(graph: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Further facts about edges, such as `edge_year` `[num_edges, 1]`."""
-    count = np.asarray(graph["edge_index"]).shape[1]
+    count = np.size(graph["edge_index"]) // 2  # its shape is checked where the edges are read
     return {
         key: np.asarray(values).reshape(-1)
         for key, values in graph.items()

@@ -13,7 +13,8 @@ from mmgraph.data.graph import MultimodalGraph
 from mmgraph.data.ids import NodeIds
 from mmgraph.data.relation import Relation
 from mmgraph.errors import InputError
-from mmgraph.formats.arrays import EdgeArrays, EdgeType, NodeArrays, graph_from_arrays
+from mmgraph.files import content_digest
+from mmgraph.formats.arrays import EdgeArrays, EdgeType, NodeArrays, edge_positions, graph_from_arrays
 from mmgraph.formats.pyg.hetero import SCHEMA, restore_hetero
 
 
@@ -23,7 +24,9 @@ def to_pyg(graph: MultimodalGraph) -> Any:
     It holds `edge_index` `[2, num_edges]` (all relations one after the other, in the stored direction), `edge_type`
     `[num_edges]` (number of the relation), `node_type` `[num_nodes]`, and per modality `x_<modality>`
     `[num_nodes, dim]` with `has_<modality>` `[num_nodes]`. `node_id` is the list of ids. The dictionary `mmgraph` keeps
-    the rest: names, means, attributes of edges and columns; `from_pyg` needs it to give an equal graph back.
+    the rest: names, means, attributes of edges and columns; `from_pyg` needs it to give an equal graph back. Its rows
+    stay in this order whatever PyG does with the object, so that `from_pyg` refuses an object whose edges or nodes were
+    changed since.
     """
     from torch_geometric.data import Data
 
@@ -54,6 +57,7 @@ def to_pyg(graph: MultimodalGraph) -> Any:
         },
         "features": {name: {"encoder": f.spec.encoder, "mean": f.mean} for name, f in graph.features.items()},
         "columns": graph.columns,
+        "digests": _digests(data),
     }
     return data
 
@@ -77,7 +81,8 @@ def from_pyg(
         symmetric: See `graph_from_arrays`.
 
     Raises:
-        InputError: If the object is none of both, lacks a name, or its arrays do not fit together.
+        InputError: If the object is none of both, lacks a name, its arrays do not fit together, or `to_pyg` made it
+            and its edges or nodes were changed since.
     """
     from torch_geometric.data import Data, HeteroData
 
@@ -106,7 +111,10 @@ def _edge_arrays(store: Any, mask: Tensor | None = None) -> EdgeArrays:
     attributes = {key: store[key][chosen] for key in ("edge_attr", "edge_weight") if isinstance(store.get(key), Tensor)}
     if store.get("edge_index") is None:
         raise InputError("a PyG object has no edge_index; sparse adjacency matrices are not read")
-    return EdgeArrays(store["edge_index"][:, chosen], attributes)
+    edge_index = torch.as_tensor(store["edge_index"])
+    if edge_index.dim() != 2:
+        raise InputError(f"a PyG object: edge_index must have shape [2, num_edges], got {list(edge_index.shape)}")
+    return EdgeArrays(edge_index[:, chosen], attributes)
 
 
 def _typed_edges(data: Any) -> dict[EdgeType, EdgeArrays]:
@@ -114,10 +122,42 @@ def _typed_edges(data: Any) -> dict[EdgeType, EdgeArrays]:
     kinds = data.get("edge_type")
     if not isinstance(kinds, Tensor):
         return {("node", "edge", "node"): _edge_arrays(data)}
+    edge_index = edge_positions("a PyG object", data["edge_index"]) if data.get("edge_index") is not None else None
+    if edge_index is not None and list(kinds.shape) != [edge_index.size(1)]:
+        raise InputError(
+            f"a PyG object: edge_type must have shape [{edge_index.size(1)}], one number for each edge, "
+            f"got {list(kinds.shape)}"
+        )
     return {("node", f"edge_{k}", "node"): _edge_arrays(data, kinds == k) for k in torch.unique(kinds).tolist()}
 
 
+def _digests(data: Any) -> dict[str, str]:
+    """Digests of the edges and of the nodes, each in the order in which the object holds them."""
+    tensors = [data.get(key) for key in ("edge_index", "edge_type")]
+    parts: list[bytes | str] = []
+    for tensor in tensors:
+        known = isinstance(tensor, Tensor)
+        parts += [f"{tensor.dtype} {list(tensor.shape)}", tensor.numpy(force=True).tobytes()] if known else ["none"]
+    return {"edges": content_digest(*parts), "nodes": content_digest(repr(list(data.get("node_id") or ())))}
+
+
+def _check_unchanged(data: Any, expected: Mapping[str, str]) -> None:
+    found = _digests(data)
+    changed = [part for part in found if found[part] != expected.get(part)]
+    if not changed:
+        return
+    edges = "use to_hetero_pyg, whose attributes travel with sorted edges, or " if changed == ["edges"] else ""
+    # coalesce of PyG moves edge_attr alone: edge_type and attributes under their own names stay where they were.
+    limit = "; after coalesce neither is right, because it leaves edge_type and attributes behind" if edges else ""
+    raise InputError(
+        f"the PyG object was changed since to_pyg made it ({' and '.join(changed)}), and the attributes of edges and "
+        f"columns in its entry {SCHEMA!r} keep the old order; {edges}read it without that entry, and so without "
+        f"attributes, columns and x_<modality>: del data[{SCHEMA!r}]{limit}"
+    )
+
+
 def _restore(data: Any, schema: Mapping[str, Any], name: str | None) -> MultimodalGraph:
+    _check_unchanged(data, schema.get("digests", {}))
     relations = {}
     for number, (relation, entry) in enumerate(schema["relations"].items()):
         relations[relation] = Relation(edge_index=data["edge_index"][:, data["edge_type"] == number], **entry)

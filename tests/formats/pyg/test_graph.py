@@ -9,8 +9,9 @@ import torch
 from torch_geometric.data import Data, HeteroData
 
 from mmgraph.data.features import FeatureSpec
+from mmgraph.data.graph import MultimodalGraph
 from mmgraph.errors import InputError
-from mmgraph.formats.pyg import from_pyg, to_pyg
+from mmgraph.formats.pyg import bundle_from_pyg, from_pyg, to_hetero_pyg, to_pyg
 from mmgraph.testing.asserts import assert_same_graph
 from mmgraph.testing.factories import make_graph
 
@@ -40,6 +41,58 @@ def test_fields() -> None:
         assert torch.equal(data.edge_index[:, data.edge_type == number], relation.edge_index)
 
 
+def rated(graph: MultimodalGraph) -> list[tuple[float, ...]]:
+    relation = graph.relations["likes"]
+    return sorted(zip(*relation.edge_index.tolist(), relation.attributes["rating"].tolist(), strict=True))
+
+
+def test_edges_that_moved_are_refused_and_the_advice_holds() -> None:
+    graph = make_graph()
+    with pytest.raises(InputError, match=r"\(edges\).*after coalesce neither is right"):
+        from_pyg(to_pyg(graph).coalesce())
+    data = to_pyg(graph).sort()
+    with pytest.raises(
+        InputError, match=r"changed since to_pyg made it \(edges\).* use to_hetero_pyg.*del data"
+    ) as error:
+        from_pyg(data)
+    assert "\n" not in str(error.value)
+    with pytest.raises(InputError, match=r"\(edges\)"):
+        bundle_from_pyg(data)
+    assert rated(from_pyg(to_hetero_pyg(graph).sort())) == rated(graph)
+    del data["mmgraph"]
+    plain = from_pyg(data, name="plain", symmetric=False)
+    likes = graph.relations["likes"].edge_index
+    assert sorted(plain.relations["edge_0"].edge_index.T.tolist()) == sorted(likes.T.tolist())
+    assert plain.node_ids.values.tolist() == graph.node_ids.values.tolist()
+
+
+def test_nodes_that_moved_are_refused_and_the_advice_holds() -> None:
+    graph = make_graph()
+    order = torch.arange(graph.num_nodes).flip(0)
+    data = to_pyg(graph).subgraph(order)
+    with pytest.raises(InputError, match=r"changed since to_pyg made it \(edges and nodes\)") as error:
+        from_pyg(data)
+    assert "to_hetero_pyg" not in str(error.value)  # its subgraph stops at the list of ids
+    del data["mmgraph"]
+    plain = from_pyg(data, name="plain", symmetric=False)
+    assert plain.node_ids.values.tolist() == graph.node_ids.values[::-1].tolist()
+    for number, relation in enumerate(graph.relations.values()):
+        ends = plain.relations[f"edge_{number}"].edge_index
+        named, known = plain.node_ids.values[ends.numpy()], graph.node_ids.values[relation.edge_index.numpy()]
+        assert sorted(named.T.tolist()) == sorted(known.T.tolist())
+    renamed = to_pyg(graph)
+    renamed.node_id = renamed.node_id[::-1]
+    with pytest.raises(InputError, match=r"\(nodes\)"):
+        from_pyg(renamed)
+
+
+def test_a_copy_and_further_keys_are_no_change() -> None:
+    graph = make_graph()
+    data = to_pyg(graph).clone()
+    data.y = torch.zeros(graph.num_nodes, dtype=torch.int64)
+    assert_same_graph(from_pyg(data), graph)
+
+
 def test_undirected_data_is_folded() -> None:
     edge_index = torch.tensor([[0, 1, 1, 2, 2], [1, 0, 2, 1, 2]])
     data = Data(x=torch.rand(3, 4), edge_index=edge_index, edge_attr=torch.tensor([5.0, 5, 6, 6, 7]), y=torch.ones(3))
@@ -53,6 +106,33 @@ def test_undirected_data_is_folded() -> None:
     as_is = from_pyg(data, name="small", symmetric=False).relations["edge"]
     assert not as_is.symmetric
     assert torch.equal(as_is.edge_index, edge_index)
+
+
+@pytest.mark.parametrize("symmetric", [None, True])
+def test_parallel_edges_that_differ_are_kept(symmetric: bool | None) -> None:
+    edge_index = torch.tensor([[0, 1, 0, 1, 1, 2, 1, 2], [1, 0, 1, 0, 2, 1, 2, 1]])
+    weight = torch.tensor([9.0, 1, 1, 9, torch.nan, torch.nan, 3, 3])
+    attributes = torch.tensor([[1], [1], [1], [1], [2], [2], [2], [2]])
+    data = Data(edge_index=edge_index, edge_weight=weight, edge_attr=attributes, num_nodes=3)
+    relation = from_pyg(data, name="parallel", symmetric=symmetric).relations["edge"]
+    assert relation.symmetric
+    rows = zip(*relation.edge_index.tolist(), relation.attributes["edge_weight"].tolist(), strict=True)
+    assert sorted(str(row) for row in rows) == ["(0, 1, 1.0)", "(0, 1, 9.0)", "(1, 2, 3.0)", "(1, 2, nan)"]
+    assert sorted(relation.attributes["edge_attr"].flatten().tolist()) == [1, 1, 2, 2]
+
+
+def test_a_fold_that_is_asked_for_keeps_both_values_of_a_pair_and_one_of_repeats() -> None:
+    edge_index = torch.tensor([[1, 0, 0, 2], [0, 1, 1, 2]])
+    data = Data(edge_index=edge_index, edge_weight=torch.tensor([2.0, 1, 1, 1]), num_nodes=3)
+    relation = from_pyg(data, name="both", symmetric=True).relations["edge"]
+    assert relation.edge_index.tolist() == [[0, 0, 2], [1, 1, 2]]
+    assert relation.attributes["edge_weight"].tolist() == [1, 2, 1]
+
+
+@pytest.mark.parametrize("symmetric", [None, True])
+def test_no_edges_with_an_attribute(symmetric: bool | None) -> None:
+    data = Data(edge_index=torch.empty(2, 0, dtype=torch.int64), edge_weight=torch.empty(0), num_nodes=3)
+    assert from_pyg(data, name="empty", symmetric=symmetric).relations["edge"].num_edges == 0
 
 
 @pytest.mark.parametrize("change", ["edge", "attribute"])
@@ -117,6 +197,31 @@ def test_own_ids_and_integer_or_sparse_features() -> None:
 
 
 EDGE = torch.tensor([[0], [1]])
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"edge_index": torch.tensor([[0.0], [1.5]])}, "relation 'edge': edge_index must hold whole numbers, got 1.5"),
+        ({"edge_index": torch.tensor([[0.0], [torch.nan]])}, "edge_index must hold whole numbers, got nan"),
+        ({"edge_index": EDGE.bool()}, "edge_index must hold whole numbers, got torch.bool"),
+        ({"edge_index": torch.tensor([[0, 1, 2]])}, "edge_index must have shape [2, num_edges], got [1, 3]"),
+        ({"edge_index": torch.tensor([0, 1])}, "edge_index must have shape [2, num_edges], got [2]"),
+        ({"edge_index": EDGE, "edge_type": torch.tensor([0, 0])}, "edge_type must have shape [1], one number"),
+        ({"edge_index": EDGE, "edge_type": torch.tensor([[0]])}, "for each edge, got [1, 1]"),
+        ({"edge_index": torch.tensor([[0, 1, 2]]), "edge_type": torch.zeros(3)}, "[2, num_edges], got [1, 3]"),
+    ],
+)
+def test_malformed_edges(fields: dict[str, torch.Tensor], message: str) -> None:
+    with pytest.raises(InputError) as error:
+        from_pyg(Data(num_nodes=3, **fields), name="g")
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_whole_floats_are_positions() -> None:
+    relation = from_pyg(Data(num_nodes=3, edge_index=EDGE.double()), name="g").relations["edge"]
+    assert torch.equal(relation.edge_index, EDGE)
 
 
 @pytest.mark.parametrize(
