@@ -73,10 +73,7 @@ class EdgeRows:
         times = {name: edge_times(relation, attribute) for name, relation in chosen.items()}
         without = [name for name, values in times.items() if values is None]
         if need_time and without:
-            raise InputError(
-                f"graph {graph.name!r}, relation {without[0]!r}: expected one number {attribute!r} for every edge; "
-                f"its attributes are: {first_few(list(chosen[without[0]].attributes)) or '(none)'}"
-            )
+            raise no_times(graph, without[0], attribute)
         ends = [number[relation.edge_index.numpy(force=True)] for relation in chosen.values()]
         source, target = np.concatenate([e[0] for e in ends]), np.concatenate([e[1] for e in ends])
         relation = np.repeat(np.arange(len(names), dtype=np.int32), [e.shape[1] for e in ends])
@@ -200,6 +197,17 @@ def _with_reverses(graph: AnyGraph, relations: Iterable[str] | None) -> tuple[st
     if not chosen:
         raise InputError(f"graph {graph.name!r}: expected relations to split, got none")
     return tuple(sorted(chosen))
+
+
+def no_times(graph: AnyGraph, name: str, attribute: str) -> InputError:
+    """The error for a relation that cannot be split by time; says how many edges lack one."""
+    relation = graph.relations[name]
+    text = f"graph {graph.name!r}, relation {name!r}: expected one number {attribute!r} for every edge; "
+    values = relation.attributes.get(attribute)
+    if values is not None and values.dim() == 1 and values.is_floating_point():
+        absent = int((~values.isfinite()).sum())
+        return InputError(text + f"{absent:,} of {relation.num_edges:,} edges have none: complete or drop these rows")
+    return InputError(text + f"its attributes are: {first_few(list(relation.attributes)) or '(none)'}")
 
 
 def edge_times(relation: Relation, attribute: str) -> np.ndarray | None:

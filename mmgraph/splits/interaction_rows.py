@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from mmgraph.errors import InputError, first_few, unknown_choice
+from mmgraph.errors import InputError, unknown_choice
 from mmgraph.splits.base import PARTS, TEST, TRAIN, VALID, Split
-from mmgraph.splits.edge_rows import AnyGraph, edge_times, number_by_id, pair_keys, pairs_outside
+from mmgraph.splits.edge_rows import AnyGraph, edge_times, no_times, number_by_id, pair_keys, pairs_outside
 from mmgraph.splits.shares import CODE
 
 
@@ -78,10 +78,7 @@ class InteractionRows:
             user, item = ends if part.source_type == user_type else ends[::-1]
             time = edge_times(part, attribute)
             if need_time and time is None:
-                raise InputError(
-                    f"graph {graph.name!r}, relation {name!r}: expected one number {attribute!r} for every edge; "
-                    f"its attributes are: {first_few(list(part.attributes)) or '(none)'}"
-                )
+                raise no_times(graph, name, attribute)
             users.append(user)
             items.append(item)
             times.append(time)

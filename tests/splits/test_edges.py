@@ -391,3 +391,13 @@ def test_times_in_other_units_are_not_compared() -> None:
     with pytest.raises(InputError, match=rf"times of relation '{names[1]}' \(around 1\.7e\+15\) and of '{names[0]}'"):
         split_edges_by_time(mixed, names)
     assert split_edges_by_time(mixed, names[:1]).counts["test"] > 0
+
+
+def test_edges_without_a_time_are_counted() -> None:
+    graph = make_multigraph(1, num_nodes=40, num_edges=100)
+    knows = graph.relations["knows"]
+    time = torch.arange(knows.num_edges, dtype=torch.float64)
+    time[:3] = torch.nan
+    graph = replace(graph, relations={"knows": replace(knows, attributes={"time": time})})
+    with pytest.raises(InputError, match=rf"3 of {knows.num_edges} edges have none: complete or drop these rows"):
+        split_edges_by_time(graph, ["knows"])
