@@ -113,6 +113,8 @@ def make_splitter(args: Namespace, kind: str, method: str) -> Callable[[AnyGraph
         if kind == "nodes":
             nodes = _labelled_nodes(args, graph, time=args.time or "time" if method == "time" else None)
             return cast("Split", function(nodes, groups=_content_groups(args, graph), **told))
+        if method == "cold-item":  # a copy of a known item is not new
+            told["groups"] = _content_groups(args, graph)
         made = cast("Split", function(graph, **told))
         if kind == "edges" and args.negatives is not None:
             from mmgraph.splits.negatives import sample_negatives

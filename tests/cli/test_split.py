@@ -269,3 +269,14 @@ def test_existing_folders_are_kept(shop: Path, capsys: pytest.CaptureFixture[str
     assert run(shop, "--edges", "random") == 2
     assert f"{shop.parent}/out already exists" in capsys.readouterr().err
     assert run(shop, "--edges", "random", "--overwrite") == 0
+
+
+def test_copies_of_an_item_are_new_together(shop: Path) -> None:
+    """The items i00 and i01 say the same."""
+    for seed in range(8):
+        out = shop.parent / f"cold{seed}"
+        words = ["--interactions", "cold-item", "--relation", "likes", "--seed", str(seed), "--out", str(out)]
+        assert main(["split", "--graph", str(shop), *words, "--shares", "0.4", "0.3", "0.3"]) == 0
+        table = load_splits(out)["recommend"].table.to_pylist()
+        parts = {item: {row["split"] for row in table if row["item"] == item} for item in ("i00", "i01")}
+        assert parts["i00"] == parts["i01"]
