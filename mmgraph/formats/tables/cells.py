@@ -13,6 +13,17 @@ _INTEGER = r"^(0|-?[1-9][0-9]{0,18})$"
 _NUMBER = r"^[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?$"
 _LEADING_ZERO = r"^[-+]?0[0-9]"
 
+# Exactly what Arrow can cast, days of each month and leap years included, so that a cast of what matches cannot fail.
+_DATE = (
+    r"(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])"
+    r"|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))"
+    r"|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)"
+)
+_CLOCK = r"(?:[01][0-9]|2[0-3])(?::[0-5][0-9](?::[0-5][0-9](?:\.[0-9]+)?)?)?"
+_ZONE = r"(?:Z|[-+](?:[01][0-9]|2[0-3])(?::?[0-5][0-9])?)"
+_MOMENT = rf"^{_DATE}(?:[T ]{_CLOCK}{_ZONE}?)?$"
+_ZONED = rf"[T ]{_CLOCK}{_ZONE}$"
+
 
 def plain(table: pa.Table) -> pa.Table:
     """Undo encodings that different writers choose for the same values."""
@@ -88,16 +99,29 @@ def is_moment(kind: pa.DataType) -> bool:
     return bool(pa.types.is_timestamp(kind) or pa.types.is_date(kind))
 
 
+def prints_moment(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Which strings print a date, or a date and a time with or without a zone, by ISO 8601; null where there is none."""
+    return pc.match_substring_regex(column, _MOMENT)
+
+
 def moments(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
-    """Read strings as dates or times by ISO 8601; `None` if some are not."""
-    try:
-        return column.cast(pa.timestamp("us"))
-    except pa.ArrowInvalid:
-        pass
-    try:
-        return column.cast(pa.timestamp("us", tz="UTC"))
-    except pa.ArrowInvalid:
+    """Read strings as dates or times by ISO 8601; `None` if some are not.
+
+    If some cells name a zone, those without one are taken for UTC.
+    """
+    for kind in (pa.timestamp("us"), pa.timestamp("us", tz="UTC")):  # fast, if all cells are alike
+        try:
+            return column.cast(kind)
+        except pa.ArrowInvalid:
+            pass
+    if not pc.all(prints_moment(column), min_count=0).as_py():
         return None
+    column = pc.replace_substring_regex(column, r"(\.[0-9]{6})[0-9]+", r"\1")  # no finer than microseconds
+    zoned = pc.match_substring_regex(column, _ZONED)
+    nothing = pa.scalar(None, pa.string())
+    utc = pc.if_else(zoned, column, nothing).cast(pa.timestamp("us", tz="UTC"))
+    local = pc.if_else(zoned, nothing, column).cast(pa.timestamp("us"))
+    return pc.coalesce(utc, local.cast(pa.timestamp("us", tz="UTC"))) if pc.any(zoned).as_py() else local
 
 
 def blank_to_null(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from mmgraph.data.ids import NodeIds
 from mmgraph.errors import InputError
-from mmgraph.formats.tables.cells import decode, guess_numbers, is_number, is_numeric, moments
+from mmgraph.formats.tables.cells import decode, guess_numbers, is_number, is_numeric, moments, prints_moment
 from mmgraph.formats.tables.defects import LISTED, Defects
 from mmgraph.formats.tables.mapping import EdgeTable
 from mmgraph.formats.tables.node_tables import with_prefix
@@ -90,6 +90,8 @@ def read_edges(mapping: EdgeTable, source: TableSource, lookup: IdLookup, defect
     names: dict[str, int] = {} if mapping.relation_column else {mapping.relation or DEFAULT_RELATION: 0}
     attributes: dict[str, list[pa.ChunkedArray]] = {name: [] for name in (*named, *extra)}
     rows: list[np.ndarray] = []
+    # Only text can turn out to be no number, and only then it is asked for its row.
+    numbered = not source.typed or any(source.holds_text(name) for name in named)
     first = 0
     for batch in source.batches(columns, batch_rows=_BATCH_ROWS):
         cells = {name: _cells(batch[name], name, source, first, defects) for name in columns}
@@ -104,7 +106,7 @@ def read_edges(mapping: EdgeTable, source: TableSource, lookup: IdLookup, defect
             codes.append(
                 np.asarray(local, dtype=np.int32 if len(names) > 2**15 else np.int16)[np.asarray(coded.indices)][known]
             )
-        if not source.typed:
+        if numbered:
             rows.append(np.flatnonzero(known) + first)
         for name, parts in attributes.items():
             parts.append(_own(cells[name] if mask is None else cells[name].filter(mask)))
@@ -187,7 +189,7 @@ def _merge(
         parts: Its cells.
         rows: Positions of the cells in the file.
         source: The file.
-        defects: Where cells that are no number are noted, if most of the others are.
+        defects: Where cells that are no number, or no date, are noted, if most of the others are.
         named: The mapping says that this is a weight, a time or a rating.
 
     Raises:
@@ -199,16 +201,42 @@ def _merge(
     column = guess_numbers(column)
     if not named or is_numeric(column.type) or column.null_count == len(column):
         return column
-    if pa.types.is_string(column.type):
-        read = moments(column)
-        if read is not None:
-            return read
-        good = np.asarray(pc.fill_null(is_number(column), True).combine_chunks())
-        if 2 * int(good.sum()) > len(column):
-            for position in np.flatnonzero(~good)[:LISTED].tolist():
-                number = source.row_number(int(np.concatenate(rows)[position]))
-                detail = f"column {name}: expected a number as in other rows, got {column[position].as_py()!r}"
-                defects.add("mixed-types", source.path, detail, row=number)
-            return guess_numbers(pc.if_else(pa.array(good), column, pa.scalar(None, pa.string())))
-    example = column.drop_null()[0].as_py()
-    raise TableError("mixed-types", source.path, f"column {name}: expected numbers or dates, got {example!r}")
+    if not pa.types.is_string(column.type):
+        example = column.drop_null()[0].as_py()
+        raise TableError("mixed-types", source.path, f"column {name}: expected numbers or dates, got {example!r}")
+    read = moments(column)
+    if read is None:
+        column = _majority(name, column, rows, source, defects)
+        numbers = guess_numbers(column)
+        read = moments(column) if pa.types.is_string(numbers.type) else numbers
+    if read is not None and pa.types.is_timestamp(read.type):
+        return read.cast(pa.timestamp("us"))  # in UTC: the same type in a file with zones and in one without
+    return read
+
+
+def _majority(
+    name: str, column: pa.ChunkedArray, rows: list[np.ndarray], source: TableSource, defects: Defects
+) -> pa.ChunkedArray:
+    """The text that is numbers, or the text that is dates, whichever is more; other cells are noted and become null.
+
+    Raises:
+        InputError: If neither makes most of the column.
+    """
+    missing = np.asarray(column.is_null().combine_chunks())
+    number, moment = (
+        np.asarray(pc.fill_null(test(column), False).combine_chunks()) for test in (is_number, prints_moment)
+    )
+    one, right = ("date", moment) if moment.sum() > number.sum() else ("number", number)
+    good = right | missing
+    if 2 * int(good.sum()) <= len(column):
+        odd = np.flatnonzero(~(missing | number | moment))
+        got = repr(column[int(odd[0])].as_py()) if len(odd) else "both"
+        raise TableError("mixed-types", source.path, f"column {name}: expected numbers or dates, got {got}")
+    bad = np.flatnonzero(~good)
+    places = np.concatenate(rows)[bad[:LISTED]]
+    for position, place in zip(bad[:LISTED].tolist(), places.tolist(), strict=True):
+        detail = f"column {name}: expected a {one} as in other rows, got {column[position].as_py()!r}"
+        defects.add("mixed-types", source.path, detail, row=source.row_number(place))
+    if len(bad) > LISTED:
+        defects.count("mixed-types", source.path, len(bad) - LISTED)
+    return pc.if_else(pa.array(good), column, pa.scalar(None, pa.string()))
