@@ -137,6 +137,8 @@ class Defects:
     def summary(self, kind: str, file: str) -> str:
         """All defects of a kind in a file in one line."""
         count, listed = self.counts[kind, file], self.listed[kind, file]
+        if not listed:
+            return f"{file}: {count:,} {KINDS[kind]}"
         if count == 1:
             return str(listed[0])
         ids = list(dict.fromkeys(defect.id for defect in listed if defect.id is not None))

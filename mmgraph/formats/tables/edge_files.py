@@ -157,8 +157,12 @@ def _ends(
         else:
             detail = f"column {name}: no node has the id {node!r}"
             defects.add("dangling-edge", source.path, detail, row=number, id=node)
-    if len(bad) > LISTED:
-        defects.count("dangling-edge", source.path, len(bad) - LISTED)
+    if len(rest := bad[LISTED:]):
+        empty = [column.is_null().to_numpy()[rest] for column in columns]
+        missing = int(np.where(found[0][rest] < 0, *empty).sum())
+        for kind, count in (("missing-id", missing), ("dangling-edge", len(rest) - missing)):
+            if count:
+                defects.count(kind, source.path, count)
     return np.stack(found)
 
 

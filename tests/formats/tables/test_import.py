@@ -262,3 +262,14 @@ def test_a_list_of_texts_is_one_text(tmp_path: Path) -> None:
     (tmp_path / "products.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     found = import_tables(tmp_path, guess_mapping(tmp_path))
     assert found.raw.content["text"] == ["t. x. y", "u"]
+
+
+def test_missing_and_dangling_ends_are_counted_apart(tmp_path: Path) -> None:
+    (tmp_path / "nodes.csv").write_text("id\na\nb\n")
+    rows = ["source,target", "a,b", *[",b"] * 1500, *["a,zzz"] * 700]
+    (tmp_path / "edges.csv").write_text("\n".join(rows) + "\n")
+    found = import_tables(tmp_path, guess_mapping(tmp_path), defects=Defects("quarantine"))
+    counts = {kind: count for (kind, _), count in found.defects.counts.items()}
+    assert counts == {"missing-id": 1500, "dangling-edge": 700}
+    assert len(found.defects.lines()) == 2
+    assert found.raw.relations["edge"].num_edges == 1
