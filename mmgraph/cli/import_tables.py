@@ -11,6 +11,16 @@ from jsonargparse import ArgumentParser, Namespace
 from mmgraph.cli.output import note, write_line, write_table
 from mmgraph.cli.parser import make_parser
 
+# By hand, so that --help need not load pyarrow; a test compares them with the dataclasses of the mapping.
+MAPPING_KEYS = """keys of a YAML mapping (import writes the one it used to mapping.yaml in the graph folder; lists in brackets):
+  name, encoding, delimiter, max_megapixels, [symmetric], reverse {relation: relation},
+  empty_relations {relation: [source type, target type]}, and lists of tables, of which only `file` is required:
+  nodes: file, id, type or type_column, prefix, [text], image, image_folder, [labels], [columns],
+      modalities {column: text or file}
+  edges: file, source, target, relation or relation_column, weight, time, rating, [attributes],
+      source_prefix, target_prefix
+  interactions: file, user, item, time, rating, relation, user_type, user_prefix, item_prefix"""
+
 
 def build_parser() -> ArgumentParser:
     """Make the parser."""
@@ -18,7 +28,8 @@ def build_parser() -> ArgumentParser:
         "import",
         "Turn a folder of tables (csv, tsv, jsonl, parquet) and images into a graph folder that encode, split and\n"
         "pretrain understand. Files and columns are recognised by their names; --dry-run shows how, and what is wrong\n"
-        "with the data, and writes nothing. Flags and a YAML mapping say it where names do not.",
+        "with the data, and writes nothing. Flags and a YAML mapping say it where names do not.\n\n"
+        f"{MAPPING_KEYS}",
         "import my_shop --dry-run",
         "import my_shop --out data/shop --on-defect quarantine",
         "import my_shop --out data/shop --nodes products.jsonl --id sku --text title description --image photo \\\n"
@@ -64,6 +75,7 @@ def build_parser() -> ArgumentParser:
     interactions.add_argument("--user", type=str | None, help="Column of the user.")
     interactions.add_argument("--item", type=str | None, help="Column of the item.")
     interactions.add_argument("--rating", type=str | None, help="Column with the rating.")
+    interactions.add_argument("--user-type", type=str | None, help="Node type of the users, as their table has it.")
     interactions.add_argument("--user-prefix", type=str | None, help="Put before the ids of users.")
     interactions.add_argument("--item-prefix", type=str | None, help="Put before the ids of items.")
     files = parser.add_argument_group("edges, interactions and files")
@@ -117,11 +129,14 @@ def _mapping(args: Namespace, defects: Any) -> Any:
     elif named:
         mapping = TablesMapping()
     else:
-        mapping = guess_mapping(args.folder, defects)
+        mapping = guess_mapping(args.folder, defects, encoding=args.encoding or "utf-8", delimiter=args.delimiter)
     kinds: dict[str, tuple[type[Any], tuple[str, ...]]] = {
         "nodes": (NodeTable, ("id", "type", "type_column", "text", "image", "image_folder", "labels", "prefix")),
         "edges": (EdgeTable, ("source", "target", "relation", "relation_column", "weight", "time")),
-        "interactions": (InteractionTable, ("user", "item", "time", "rating", "user_prefix", "item_prefix")),
+        "interactions": (
+            InteractionTable,
+            ("user", "item", "time", "rating", "user_type", "user_prefix", "item_prefix"),
+        ),
     }
     changed: dict[str, Any] = {}
     for kind, (table_class, flags) in kinds.items():

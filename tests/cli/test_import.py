@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import dataclasses
+import re
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
+from mmgraph.cli.import_tables import MAPPING_KEYS, build_parser
 from mmgraph.cli.main import main
 from mmgraph.formats.tables import read_tables
-from mmgraph.formats.tables.mapping import load_mapping
+from mmgraph.formats.tables.mapping import EdgeTable, InteractionTable, NodeTable, TablesMapping, load_mapping
 from mmgraph.testing.datasets import fake_encoders
 from mmgraph.testing.shops import DEFECTS, make_shop
 
@@ -91,6 +94,54 @@ def test_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str], words: li
     assert error.startswith(f"mmgraph: error: {message.format(tmp_path)}")
     assert error.count("\n") == 1
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_users_of_another_type(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shop, out = tmp_path / "shop", tmp_path / "out"
+    shop.mkdir()
+    (shop / "products.csv").write_text("product_id,title\np1,one\n")
+    (shop / "members.csv").write_text("id,country\nc1,NL\n")
+    (shop / "purchases.csv").write_text("customer_id,product_id\nc1,p1\n")
+    assert main(["import", str(shop), "--out", str(out)]) == 2
+    error = capsys.readouterr().err
+    assert "'c1' should be a 'user', but a table of nodes has it as 'member'; " in error
+    assert "give user_type 'member' (--user-type member), else give one of them a prefix" in error
+    assert main(["import", str(shop), "--out", str(out), "--user-type", "member"]) == 0
+    raw = read_tables(out)
+    assert (raw.node_types, raw.node_ids.values.tolist()) == (("member", "product"), ["c1", "p1"])
+    assert (raw.relations["purchases"].source_type, raw.relations["purchases"].target_type) == ("member", "product")
+    assert load_mapping(out / "mapping.yaml").interactions[0].user_type == "member"
+
+
+def test_encoding_and_delimiter_help_to_guess(tmp_path: Path) -> None:
+    shop, out = tmp_path / "shop", tmp_path / "out"
+    shop.mkdir()
+    (shop / "items.csv").write_bytes("id|title\na|caf\u00e9\n".encode("utf-16"))
+    assert main(["import", str(shop), "--out", str(out), "--delimiter", "|"]) == 2
+    assert main(["import", str(shop), "--out", str(out), "--delimiter", "|", "--encoding", "utf-16"]) == 0
+    assert read_tables(out).content["text"] == ["caf\u00e9"]
+
+
+def test_help_names_the_keys_of_a_mapping(tmp_path: Path) -> None:
+    assert MAPPING_KEYS in build_parser().format_help()
+    top, *tables = re.split(r"^  (nodes|edges|interactions): ", MAPPING_KEYS.split(":\n", 1)[1], flags=re.MULTILINE)
+    top = re.sub(r"and lists of tables.*", "", top, flags=re.DOTALL)
+    named = {"": top} | dict(zip(tables[::2], tables[1::2], strict=True))
+    classes = {"": TablesMapping, "nodes": NodeTable, "edges": EdgeTable, "interactions": InteractionTable}
+    path = tmp_path / "mapping.yaml"
+    for kind, text in named.items():
+        keys = {word.strip(" []") for word in re.split(r",\s|\sor\s|\n", re.sub(r"\{[^}]*\}", "", text))} - {""}
+        fields = {field.name for field in dataclasses.fields(classes[kind])}
+        assert keys == fields - ({"nodes", "edges", "interactions"} if kind == "" else set())
+    path.write_text(
+        "symmetric: [near]\nreverse: {has: of}\nempty_relations: {sees: [user, item]}\n"
+        "nodes: [{file: a.csv, text: [t], labels: [c], columns: [d], modalities: {sound: file}}]\n"
+        "edges: [{file: b.csv, attributes: [n]}]\ninteractions: [{file: c.csv, user_type: member}]\n"
+    )
+    mapping = load_mapping(path)
+    assert mapping.nodes[0].modalities == {"sound": "file"}
+    assert mapping.empty_relations == {"sees": ("user", "item")}
+    assert mapping.interactions == (InteractionTable("c.csv", user_type="member"),)
 
 
 def test_images_can_stay_in_place(tmp_path: Path) -> None:

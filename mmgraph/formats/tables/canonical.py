@@ -17,7 +17,7 @@ MODALITIES = {"text": "text", "image": "file"}
 _SETTINGS: dict[str, type] = {"symmetric": list, "reverse": dict, "empty_relations": dict, "modalities": dict}
 
 
-def canonical_mapping(folder: Path) -> TablesMapping:
+def canonical_mapping(folder: Path, *, encoding: str = "utf-8", delimiter: str | None = None) -> TablesMapping:
     """The mapping of a folder with `nodes.*`, `edges.*` and perhaps `graph.json`.
 
     Raises:
@@ -25,8 +25,9 @@ def canonical_mapping(folder: Path) -> TablesMapping:
     """
     nodes, edges = find_table(folder, "nodes"), find_table(folder, "edges")
     settings = _read_settings(folder / "graph.json")
-    columns = open_source(nodes, Defects()).names
-    edge_columns = open_source(edges, Defects()).names
+    columns, edge_columns = (
+        open_source(path, Defects(), encoding=encoding, delimiter=delimiter).names for path in (nodes, edges)
+    )
     modalities = {name: kind for name, kind in (MODALITIES | settings["modalities"]).items() if name in columns}
     table = NodeTable(
         file=nodes.name,
@@ -42,6 +43,8 @@ def canonical_mapping(folder: Path) -> TablesMapping:
         symmetric=tuple(settings["symmetric"]),
         reverse=settings["reverse"],
         empty_relations={name: _pair(folder, name, pair) for name, pair in settings["empty_relations"].items()},
+        encoding=encoding,
+        delimiter=delimiter,
     )
 
 

@@ -33,15 +33,21 @@ LABELS = ("label", "labels", "class", "category", "categories", "y")
 IMAGE_FOLDERS = ("images", "image", "img", "imgs", "pictures", "photos")
 
 
-def guess_mapping(folder: Path | str, defects: Defects | None = None) -> TablesMapping:
+def guess_mapping(
+    folder: Path | str, defects: Defects | None = None, *, encoding: str = "utf-8", delimiter: str | None = None
+) -> TablesMapping:
     """Guess what the tables of a folder mean.
 
     A folder with the names that `write_tables` gives is taken by its word. Otherwise a table with a source and a
-    target column holds edges, one with a user and an item column interactions, and one with an id column nodes.
+    target column holds edges, one with a user and an item column interactions, and one with an id column nodes. Users
+    have the type of the table of nodes that their column refers to: `customer_id` to a table with a column of ids of
+    that name, or to `customers`.
 
     Args:
         folder: The folder.
         defects: Where files that cannot be read are noted; by default such a file is an error.
+        encoding: Encoding of csv, tsv and jsonl files; the mapping says it too.
+        delimiter: What separates columns in csv files, as in the mapping.
 
     Raises:
         InputError: If no table of nodes is found.
@@ -52,7 +58,7 @@ def guess_mapping(folder: Path | str, defects: Defects | None = None) -> TablesM
     files = sorted(path for path in folder.iterdir() if path.is_file() and ending_of(path) and path.name[0] != ".")
     stems = [path.name.removesuffix(str(ending_of(path))) for path in files]
     if stems.count("nodes") == 1 and stems.count("edges") <= 1 and (folder / "graph.json").exists():
-        return canonical_mapping(folder)
+        return canonical_mapping(folder, encoding=encoding, delimiter=delimiter)
     defects = Defects() if defects is None else defects
     images = next((name for name in IMAGE_FOLDERS if (folder / name).is_dir()), None)
     nodes: list[NodeTable] = []
@@ -60,7 +66,7 @@ def guess_mapping(folder: Path | str, defects: Defects | None = None) -> TablesM
     interactions: list[InteractionTable] = []
     for path, stem in zip(files, stems, strict=True):
         try:
-            source = open_source(path, defects)
+            source = open_source(path, defects, encoding=encoding, delimiter=delimiter)
         except TableError as error:
             defects.add(error.kind, path, error.detail)
             continue
@@ -82,8 +88,15 @@ def guess_mapping(folder: Path | str, defects: Defects | None = None) -> TablesM
         found = first_few([path.name for path in files]) or "no table"
         raise InputError(f"{folder}: expected a table with one row per node and a column of ids, found {found}")
     if len(nodes) == 1 and nodes[0].type == "node" and interactions:
-        nodes = [_retyped(nodes[0], "item")]
-    return TablesMapping(nodes=tuple(nodes), edges=tuple(edges), interactions=tuple(interactions))
+        are_users = any(plain_name(table.user) == plain_name(nodes[0].id) for table in interactions)
+        nodes = [replace(nodes[0], type="user" if are_users else "item")]
+    return TablesMapping(
+        nodes=tuple(nodes),
+        edges=tuple(edges),
+        interactions=tuple(replace(table, user_type=_user_type(table, nodes)) for table in interactions),
+        encoding=encoding,
+        delimiter=delimiter,
+    )
 
 
 class Columns:
@@ -192,5 +205,13 @@ def _interactions(columns: Columns, path: Path, stem: str) -> InteractionTable:
     )
 
 
-def _retyped(table: NodeTable, node_type: str) -> NodeTable:
-    return replace(table, type=node_type)
+def _user_type(table: InteractionTable, nodes: Sequence[NodeTable]) -> str:
+    """Type of the nodes that the users are; as it is if no table of nodes, or tables of several types, would do."""
+    column = plain_name(table.user)
+    typed = [(plain_name(node.id), node.type) for node in nodes if node.type is not None]
+    same_column = {kind for node_id, kind in typed if node_id == column}
+    # The whole name, not a part of it: a table `i` is not what `user_id` refers to.
+    same_name = {kind for _, kind in typed if column in (plain_name(kind), f"{plain_name(kind)}id")}
+    # Two tables may have the column, as `customers` and `addresses` with `customer_id`: then the name tells.
+    found = next((kinds for kinds in (same_column, same_name) if len(kinds) == 1), {table.user_type})
+    return found.pop()

@@ -156,7 +156,8 @@ def _refuse_other_types(rows: pa.Table, implied: Sequence[NodeFile]) -> None:
         files = " and ".join(f"{source.path}, column {mapping.id}" for mapping, source in implied)
         raise InputError(
             f"{files}: {node!r} should be a {kind!r}, but a table of nodes has it as {other!r}; "
-            "give one of them a prefix, for example user_prefix 'user:'"
+            f"if that is what it is, give user_type {other!r} (--user-type {other}), "
+            f"else give one of them a prefix, for example user_prefix 'user:' (--user-prefix user:)"
         )
 
 

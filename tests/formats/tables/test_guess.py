@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from mmgraph.errors import InputError
+from mmgraph.formats.tables import import_tables
 from mmgraph.formats.tables.guess import guess_mapping, singular
 from mmgraph.formats.tables.mapping import EdgeTable, InteractionTable, NodeTable
 from mmgraph.formats.tables.writing import write_tables
@@ -82,6 +83,67 @@ def test_what_is_not_understood_is_told(tmp_path: Path, caplog: pytest.LogCaptur
         guess_mapping(tmp_path)
     with pytest.raises(InputError, match="expected a folder with tables, found nothing"):
         guess_mapping(tmp_path / "nowhere")
+
+
+def write_purchases(folder: Path, customers: str = "customer_id,country\nc1,NL\nc2,FR\n") -> Path:
+    (folder / "products.csv").write_text("product_id,title\np1,one\np2,two\n")
+    (folder / "customers.csv").write_text(customers)
+    (folder / "purchases.csv").write_text("customer_id,product_id,date\nc1,p2,2024-05-01\nc2,p1,2024-05-02\n")
+    return folder
+
+
+@pytest.mark.parametrize("id_column", ["customer_id", "Customer-ID", "id"])
+def test_users_have_the_type_of_their_table(tmp_path: Path, id_column: str) -> None:
+    folder = write_purchases(tmp_path, f"{id_column},country\nc1,NL\nc2,FR\n")
+    mapping = guess_mapping(folder)
+    assert mapping.interactions[0].user_type == "customer"
+    raw = import_tables(folder, mapping).raw
+    types = [raw.node_types[number] for number in raw.node_type.tolist()]
+    assert dict(zip(raw.node_ids.values.tolist(), types, strict=True)) == {
+        "c1": "customer",
+        "c2": "customer",
+        "p1": "product",
+        "p2": "product",
+    }
+    purchases = raw.relations["purchases"]
+    assert (purchases.source_type, purchases.target_type) == ("customer", "product")
+    ends = [[raw.node_ids.values.tolist()[row] for row in side] for side in purchases.edge_index.tolist()]
+    assert ends == [["c1", "c2"], ["p2", "p1"]]
+
+
+@pytest.mark.parametrize(
+    ("tables", "user", "expected"),
+    [
+        ({"people": "uid,job"}, "uid", "people"),
+        ({"customers": "customer_id,x", "addresses": "customer_id,street"}, "customer_id", "customer"),
+        ({"members": "customer_id,x", "addresses": "customer_id,street"}, "customer_id", "user"),  # nobody knows
+        ({"i": "id,title"}, "user_id", "user"),  # `i` is a part of `userid`, and no type of users
+        ({"customers": "customer_id,type"}, "customer_id", "user"),  # a column says the types
+        ({"nodes": "user_id,country"}, "user_id", "user"),
+    ],
+)
+def test_which_table_holds_the_users(tmp_path: Path, tables: dict[str, str], user: str, expected: str) -> None:
+    for stem, header in tables.items():
+        (tmp_path / f"{stem}.csv").write_text(f"{header}\n")
+    (tmp_path / "buys.csv").write_text(f"{user},item_id\n")
+    mapping = guess_mapping(tmp_path)
+    assert mapping.interactions[0].user_type == expected
+    if list(tables) == ["nodes"]:
+        assert mapping.nodes[0].type == "user"
+
+
+def test_encoding_and_delimiter(tmp_path: Path) -> None:
+    (tmp_path / "items.csv").write_bytes("id|title\na|caf\u00e9\n".encode("utf-16"))
+    with pytest.raises(InputError, match="the header is no utf-8"):
+        guess_mapping(tmp_path, delimiter="|")
+    mapping = guess_mapping(tmp_path, encoding="utf-16", delimiter="|")
+    assert mapping.nodes == (NodeTable("items.csv", type="item", text=("title",)),)
+    assert import_tables(tmp_path, mapping).raw.content["text"] == ["caf\u00e9"]
+    (tmp_path / "items.csv").rename(tmp_path / "nodes.csv")
+    (tmp_path / "edges.csv").write_bytes("source|target\n".encode("utf-16"))
+    (tmp_path / "graph.json").write_text("{}")
+    mapping = guess_mapping(tmp_path, encoding="utf-16", delimiter="|")
+    assert (mapping.nodes[0].file, mapping.encoding, mapping.delimiter) == ("nodes.csv", "utf-16", "|")
 
 
 def test_singular() -> None:
