@@ -113,6 +113,34 @@ def test_users_of_another_type(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert load_mapping(out / "mapping.yaml").interactions[0].user_type == "member"
 
 
+@pytest.mark.parametrize("policy", ["error", "quarantine"])
+@pytest.mark.parametrize("stem", ["customers", "z_customers"])  # whichever table comes first
+def test_customers_numbered_like_products(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], policy: str, stem: str
+) -> None:
+    shop, out, kind = tmp_path / "shop", tmp_path / "out", stem.removesuffix("s")
+    shop.mkdir()
+    (shop / "products.csv").write_text("product_id,title\n1,one\n2,two\n")
+    (shop / f"{stem}.csv").write_text("customer_id,country\n1,NL\n2,DE\n3,FR\n")
+    (shop / "purchases.csv").write_text("customer_id,product_id\n1,2\n3,1\n")
+    assert main(["import", str(shop), "--out", str(out), "--on-defect", policy]) == 2
+    assert f"column customer_id: 1 is a {kind!r} and a 'product' in the tables of nodes; " in capsys.readouterr().err
+    assert not out.exists()
+    path = tmp_path / "mapping.yaml"
+    path.write_text(
+        "nodes:\n- {file: products.csv, id: product_id, type: product}\n"
+        f"- {{file: {stem}.csv, id: customer_id, type: customer, prefix: 'customer:'}}\n"
+        "interactions:\n- {file: purchases.csv, user: customer_id, item: product_id, user_type: customer, "
+        "user_prefix: 'customer:'}\n"
+    )
+    assert main(["import", str(shop), "--out", str(out), "--mapping", str(path)]) == 0
+    raw = read_tables(out)
+    ids = raw.node_ids.values.tolist()
+    assert ids == ["1", "2", "customer:1", "customer:2", "customer:3"]
+    ends = [[ids[row] for row in side] for side in raw.relations["interacts"].edge_index.tolist()]
+    assert ends == [["customer:1", "customer:3"], ["2", "1"]]
+
+
 def test_encoding_and_delimiter_help_to_guess(tmp_path: Path) -> None:
     shop, out = tmp_path / "shop", tmp_path / "out"
     shop.mkdir()

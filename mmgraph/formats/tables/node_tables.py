@@ -147,13 +147,21 @@ def _refuse_other_types(rows: pa.Table, implied: Sequence[NodeFile]) -> None:
     known = rows.filter(pc.is_valid(rows[_FILE]))
     if not len(named) or not len(known):
         return
-    position = pc.index_in(named[_ID], value_set=known[_ID].combine_chunks())
-    found = known[_TYPE].take(position)
-    wrong = pc.fill_null(pc.not_equal(found, named[_TYPE]), False)
-    if pc.any(wrong).as_py():
-        row = int(np.flatnonzero(np.asarray(wrong.combine_chunks()))[0])
-        node, kind, other = named[_ID][row].as_py(), named[_TYPE][row].as_py(), found[row].as_py()
-        files = " and ".join(f"{source.path}, column {mapping.id}" for mapping, source in implied)
+    files = " and ".join(f"{source.path}, column {mapping.id}" for mapping, source in implied)
+    for kind in named[_TYPE].unique().to_pylist():
+        # Also ids that are twice in the tables of nodes: the row that counts might be right for the user by chance.
+        others = known.filter(pc.not_equal(known[_TYPE], kind))
+        users = named.filter(pc.equal(named[_TYPE], kind))[_ID]
+        position = pc.index_in(users, value_set=others[_ID].combine_chunks()).drop_null()
+        if not len(position):
+            continue
+        at = position[0].as_py()
+        node, other = others[_ID][at].as_py(), others[_TYPE][at].as_py()
+        if pc.any(pc.and_(pc.equal(known[_ID], node), pc.equal(known[_TYPE], kind))).as_py():
+            raise InputError(
+                f"{files}: {node!r} is a {kind!r} and a {other!r} in the tables of nodes; give one of them a prefix in "
+                f"a mapping, for example prefix '{kind}:' where its nodes are and user_prefix '{kind}:' here"
+            )
         raise InputError(
             f"{files}: {node!r} should be a {kind!r}, but a table of nodes has it as {other!r}; "
             f"if that is what it is, give user_type {other!r} (--user-type {other}), "
