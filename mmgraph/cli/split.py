@@ -24,7 +24,8 @@ def build_parser() -> ArgumentParser:
         "without what is held out, so that training cannot see it, the split in splits/NAME, and the task that\n"
         "mmgraph evaluate understands in tasks/NAME. The folder of the graph itself is not changed.\n\n"
         "What belongs together moves together: both directions of an edge, a relation and its declared reverse, repeats,\n"
-        "and, for --nodes and cold items, nodes with the same text or picture. Validation (valid) is for choosing a model, test for the final number.\n\n"
+        "and, for --nodes and cold items, nodes with the same text or picture. Validation (valid)\n"
+        "is for choosing a model, test for the final number.\n\n"
         "Labels, and tasks and splits that the folder has already, come along if they stay true: always if they ask about\n"
         "nodes only, else unless edges that they rely on are held out now; the command says which are left out.",
         "split --graph data/debian --out data/debian-links --edges random --relations recommends suggests",

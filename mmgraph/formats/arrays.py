@@ -163,7 +163,7 @@ def fold_symmetric(relation: Relation, symmetric: bool | None = None) -> Relatio
     order = np.lexsort(rows)
     new = np.ones(len(order), dtype=bool)
     if len(order):
-        new[1:] = np.logical_or.reduce([_differs(row[order[1:]], row[order[:-1]]) for row in rows])
+        new[1:] = np.logical_or.reduce([differs(row[order[1:]], row[order[:-1]]) for row in rows])
     first = order[new]
     folded = relation.take(torch.from_numpy(first))
     return Relation(
@@ -181,10 +181,9 @@ def _attribute_columns(relation: Relation) -> list[np.ndarray]:
     return [column for v in values for column in (v[:, None] if v.ndim == 1 else v).T]
 
 
-def _differs(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+def differs(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Where values differ; NaN is the same as NaN, or an edge with an unknown attribute would never fold."""
-    differs: np.ndarray = (left != right) & ((left == left) | (right == right))
-    return differs
+    return np.asarray((left != right) & ((left == left) | (right == right)))
 
 
 def _both_ways(relation: Relation) -> bool:
@@ -193,7 +192,7 @@ def _both_ways(relation: Relation) -> bool:
     forwards = np.lexsort([*values, target, source])
     backwards = np.lexsort([*values, source, target])
     pairs = [(source, target), (target, source), *((row, row) for row in values)]
-    return len(source) > 0 and not any(_differs(a[forwards], b[backwards]).any() for a, b in pairs)
+    return len(source) > 0 and not any(differs(a[forwards], b[backwards]).any() for a, b in pairs)
 
 
 def _features(

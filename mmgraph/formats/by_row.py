@@ -37,8 +37,3 @@ def id_lists(ids: NodeIds, rows: np.ndarray, lengths: np.ndarray) -> pa.ListArra
     """
     ends = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
     return pa.ListArray.from_arrays(pa.array(ends), ids.arrow.take(pa.array(rows)), mask=pa.array(lengths == 0))
-
-
-def repeated(value: str, count: int) -> pa.Array:
-    """A column that holds one value."""
-    return pa.array([value], pa.string()).take(pa.array(np.zeros(count, dtype=np.int64)))

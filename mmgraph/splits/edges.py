@@ -27,7 +27,7 @@ import numpy as np
 from mmgraph.errors import InputError, unknown_choice
 from mmgraph.seeding import generator
 from mmgraph.splits.base import PARTS, TEST, TRAIN, UNUSED, VALID, Split
-from mmgraph.splits.edge_rows import AnyGraph, EdgeRows, Together, edge_times, reserve
+from mmgraph.splits.edge_rows import AnyGraph, EdgeRows, Together, reserve
 from mmgraph.splits.groups import EDGE_SHARES
 from mmgraph.splits.shares import CODE, TimeCut, check_shares, deal, settle
 
@@ -91,8 +91,8 @@ def split_edges_by_time(
     """
     shares = check_shares(shares)
     rows = EdgeRows.of(graph, relations, attribute=attribute, need_time=True)
-    _check_units(graph, rows.names, attribute)
     time, unit = np.asarray(rows.time), rows.units(together)
+    _check_units(graph.name, rows, time)
     blocked = rows.told(together) | rows.loops
     first = np.full(int(unit.max(initial=-1)) + 1, time.max(initial=0), dtype=time.dtype)
     np.minimum.at(first, unit, time)
@@ -103,19 +103,21 @@ def split_edges_by_time(
     return rows.split(part, "time", {"shares": shares, "attribute": attribute, **cut.to_dict()}, together)
 
 
-def _check_units(graph: AnyGraph, names: Iterable[str], attribute: str) -> None:
+def _check_units(graph: str, rows: EdgeRows, time: np.ndarray) -> None:
     """Refuse to compare seconds of one relation with microseconds of another.
 
     Raises:
         InputError: If both look like times since 1970 and differ a thousandfold.
     """
-    times = {name: edge_times(graph.relations[name], attribute) for name in names}
-    typical = {name: float(np.median(values)) for name, values in times.items() if values is not None and len(values)}
+    present = np.unique(rows.relation).tolist()
+    if len(present) < 2:
+        return
+    typical = {rows.names[code]: float(np.median(time[rows.relation == code])) for code in present}
     epochs = {name: value for name, value in typical.items() if value > 1e8}
     if epochs and max(epochs.values()) > 500 * min(epochs.values()):
         large, small = max(epochs, key=epochs.__getitem__), min(epochs, key=epochs.__getitem__)
         raise InputError(
-            f"graph {graph.name!r}: times of relation {large!r} (around {epochs[large]:.4g}) and of {small!r} (around "
+            f"graph {graph!r}: times of relation {large!r} (around {epochs[large]:.4g}) and of {small!r} (around "
             f"{epochs[small]:.4g}) have other units; bring them to one, dates are microseconds since 1970"
         )
 

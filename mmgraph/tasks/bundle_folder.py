@@ -103,8 +103,9 @@ def read_graph(
             f"{folder}: expected the folder of a graph, found {'a file' if folder.exists() else 'nothing'}"
         )
     has_tables = any((folder / f"nodes{ending}").exists() for ending in ENDINGS)
-    if holds == "content" and not has_tables and (folder / "encoded").is_dir():
+    only_encoded = not has_tables and (folder / "encoded").is_dir()
+    if holds == "content" and only_encoded:
         raise InputError(f"{folder}: expected tables of nodes and edges, found only an encoded graph")
-    if holds == "features" or (holds is None and not has_tables and (folder / "encoded").is_dir()):
+    if holds == "features" or only_encoded:
         return load_graph(find_graph(folder))
     return read_tables(folder)

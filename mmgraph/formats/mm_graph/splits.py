@@ -12,7 +12,7 @@ from mmgraph.data.ids import NodeIds
 from mmgraph.errors import InputError
 from mmgraph.files import file_digest
 from mmgraph.formats.bundle import OFFICIAL
-from mmgraph.formats.by_row import id_lists, repeated
+from mmgraph.formats.by_row import id_lists
 from mmgraph.formats.labels import official_split
 from mmgraph.formats.mm_graph.contents import load_mapping, positions
 from mmgraph.splits.base import PARTS, TEST, TRAIN, VALID, Split
@@ -81,7 +81,7 @@ def read_edge_split(path: Path, ids: NodeIds, relation: str) -> tuple[Split, np.
     columns = {
         "source": ids.arrow.take(pa.array(both[0, first])),
         "target": ids.arrow.take(pa.array(both[1, first])),
-        "relation": repeated(relation, len(first)),
+        "relation": pa.repeat(relation, len(first)),
         "split": pa.array(PARTS).take(pa.array(code[first])),
     }
     if negatives:

@@ -24,6 +24,7 @@ from mmgraph.formats.mm_graph.features import MODALITIES
 from mmgraph.formats.mm_graph.splits import NEGATIVES, NODE_KEYS
 from mmgraph.formats.zero_rows import with_zero_rows
 from mmgraph.splits.base import TEST, TRAIN, VALID, Split
+from mmgraph.splits.edge_rows import pair_keys
 
 
 def write_mm_graph(
@@ -145,8 +146,9 @@ def _edge_split(limits: Limits, graph: MultimodalGraph, split: Split, name: str,
     if "negatives" in split.table.column_names and split.part(TRAIN)["negatives"].null_count != split.counts[TRAIN]:
         raise limits.refuse(graph.name, "negatives of training edges have no place in it")
     train = content[TRAIN]
-    listed = _pair_keys(torch.stack([train["source_node"], train["target_node"]]), graph.num_nodes)
-    extra = ~np.isin(_pair_keys(relation.edge_index.cpu(), graph.num_nodes), listed)
+    listed = pair_keys(train["source_node"].numpy(), train["target_node"].numpy(), graph.num_nodes)
+    ends = relation.edge_index.numpy(force=True)
+    extra = ~np.isin(pair_keys(ends[0], ends[1], graph.num_nodes), listed)
     if extra.any():
         raise limits.refuse(
             graph.name,
@@ -162,8 +164,3 @@ def _negatives(limits: Limits, graph: MultimodalGraph, split: Split, column: pa.
     flat = pc.list_flatten(column)
     found = graph.node_ids.positions(flat, where=f"{split.where}, column 'negatives'")
     return torch.from_numpy(found.reshape(-1, lengths[0]))
-
-
-def _pair_keys(ends: Tensor, num_nodes: int) -> np.ndarray:
-    low, high = np.sort(ends.numpy(), axis=0)
-    return np.asarray(low * num_nodes + high)

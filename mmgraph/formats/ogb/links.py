@@ -14,7 +14,7 @@ from mmgraph.data.ids import NodeIds
 from mmgraph.data.relation import Relation
 from mmgraph.errors import InputError, first_few
 from mmgraph.formats.bundle import OFFICIAL
-from mmgraph.formats.by_row import check_rows, id_lists, repeated
+from mmgraph.formats.by_row import check_rows, id_lists
 from mmgraph.formats.safe_pickle import load_pt
 from mmgraph.splits.base import PARTS, TEST, TRAIN, UNUSED, VALID, Split
 from mmgraph.splits.edge_rows import pair_keys
@@ -101,7 +101,7 @@ def edge_split(
     table = {
         "source": arrow.take(pa.array(source[keep])),
         "target": arrow.take(pa.array(target[keep])),
-        "relation": repeated(RELATION, len(keep)),
+        "relation": pa.repeat(RELATION, len(keep)),
         "split": pa.array(PARTS, pa.string()).take(pa.array(part[keep])),
     }
     negatives = _negatives(where, node_ids, parts, code, part, keep)

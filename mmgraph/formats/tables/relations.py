@@ -15,6 +15,7 @@ from torch import Tensor
 from mmgraph.data.ids import NodeIds
 from mmgraph.data.relation import Relation
 from mmgraph.errors import InputError
+from mmgraph.formats.arrays import differs
 from mmgraph.formats.tables.cells import is_moment, is_numeric
 
 logger = logging.getLogger(__name__)
@@ -151,7 +152,7 @@ def _as_before(order: np.ndarray, again: np.ndarray, attributes: Mapping[str, np
     same = np.ones(len(places), dtype=bool)
     for values in attributes.values():
         here, before = (values[order[rows]].reshape(len(rows), -1) for rows in (places, places - 1))
-        same &= ((here == before) | ((here != here) & (before != before))).all(axis=1)  # NaN is like NaN
+        same &= ~differs(here, before).any(axis=1)
     result = np.zeros(len(order), dtype=bool)
     result[places] = same
     return result
@@ -198,7 +199,7 @@ def edge_tables(relations: Mapping[str, Relation], node_ids: NodeIds) -> Iterato
             columns: dict[str, pa.Array] = {
                 "source": ids.take(pa.array(ends[0])),
                 "target": ids.take(pa.array(ends[1])),
-                "relation": pa.array([name], pa.string()).take(pa.array(np.zeros(ends.shape[1], dtype=np.int64))),
+                "relation": pa.repeat(name, ends.shape[1]),
             }
             for key, values in relation.attributes.items():
                 columns[key] = _attribute_column(values[start : start + _CHUNK])
