@@ -21,7 +21,7 @@ from mmgraph.testing.encoders import FakeImageEncoder, FakeTextEncoder
 CONFIG = mg.PretrainConfig(
     steps=6,
     device="cpu",
-    encoder=mg.EncoderConfig(dim=16, moe=MoEConfig(num_experts=4), gnn=GNNConfig(num_layers=2, heads=2)),
+    encoder=mg.EncoderConfig(dim=16, moe=MoEConfig(num_experts=4), gnn=GNNConfig(conv="sign")),
     sampling=SamplingConfig(batch_size=16),
 )
 

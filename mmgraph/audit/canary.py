@@ -65,7 +65,6 @@ def _one_thread() -> Iterator[None]:
 
 def small_pretrain_config(steps: int = 30, seed: int = 0) -> PretrainConfig:
     """Default objectives with a narrow encoder, for graphs of a few hundred nodes."""
-    from mmgraph.data.ppr import PPRConfig
     from mmgraph.data.sampling import SamplingConfig
     from mmgraph.nn.encoder import EncoderConfig
     from mmgraph.nn.gnn import GNNConfig
@@ -77,8 +76,8 @@ def small_pretrain_config(steps: int = 30, seed: int = 0) -> PretrainConfig:
         steps=steps,
         device="cpu",
         accumulate=1,
-        encoder=EncoderConfig(dim=32, moe=MoEConfig(num_experts=4), gnn=GNNConfig(num_layers=2, heads=2)),
-        sampling=SamplingConfig(batch_size=32, ppr=PPRConfig(top_k=16)),
+        encoder=EncoderConfig(dim=32, moe=MoEConfig(num_experts=4), gnn=GNNConfig(conv="sign")),
+        sampling=SamplingConfig(batch_size=128),
         optim=OptimConfig(lr=2e-3),
     )
 

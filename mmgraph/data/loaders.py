@@ -16,36 +16,30 @@ from mmgraph.errors import InputError
 from mmgraph.seeding import generator
 
 
-class BatchLoader:
+class SeedOrder:
     """Cuts seed nodes into batches, in a new random order every epoch.
 
-    The batch of a step depends on `(seed, epoch, step)` alone, so training resumes at any step without replaying the
-    ones before, and prefetching changes nothing. Every node is a seed exactly once per epoch. The batches of an
-    epoch have equal sizes, give or take one, so that there is no small last batch.
+    The seeds of a step depend on `(seed, epoch, step)` alone. Every node is a seed exactly once per epoch. The batches
+    of an epoch have equal sizes, give or take one, so that there is no small last batch.
 
     Args:
-        sampler: Turns seeds into a batch.
         nodes: The seed nodes `[num_seeds]`, int64, or a number `n` for nodes `0 .. n - 1`.
         batch_size: Seeds per batch at most.
-        seed: Seed of the order and of the sampler.
-        prefetch: Batches that `iterate` prepares ahead in a thread; 0 for none.
+        seed: Seed of the order.
+        where: Named in errors.
 
     Raises:
         InputError: If there are no seed nodes, or a number is out of range.
     """
 
-    def __init__(self, sampler: Sampler, nodes: Tensor | int, *, batch_size: int, seed: int, prefetch: int = 1) -> None:
+    def __init__(self, nodes: Tensor | int, *, batch_size: int, seed: int, where: str = "seeds") -> None:
         self.nodes = torch.arange(nodes) if isinstance(nodes, int) else nodes.cpu()
         if self.nodes.numel() == 0:
-            raise InputError(f"graph {sampler.graph.name!r}: expected at least one seed node, got none")
+            raise InputError(f"{where}: expected at least one seed node, got none")
         if batch_size < 1:
             raise InputError(f"batch_size must be at least 1, got {batch_size}")
-        if prefetch < 0:
-            raise InputError(f"prefetch must not be negative, got {prefetch}")
-        self.sampler = sampler
         self.batch_size = batch_size
         self.seed = seed
-        self.prefetch = prefetch
         self._order: tuple[int, Tensor] | None = None
 
     @property
@@ -68,6 +62,31 @@ class BatchLoader:
             self._order = order = (epoch, self.nodes[permutation])
         bounds = [self.nodes.numel() * (position + i) // self.steps_per_epoch for i in (0, 1)]
         return order[1][bounds[0] : bounds[1]]
+
+
+class BatchLoader(SeedOrder):
+    """Batches of subgraphs around the seeds of a `SeedOrder`.
+
+    The batch of a step depends on `(seed, epoch, step)` alone, so training resumes at any step without replaying the
+    ones before, and prefetching changes nothing.
+
+    Args:
+        sampler: Turns seeds into a batch.
+        nodes: As in `SeedOrder`.
+        batch_size: Seeds per batch at most.
+        seed: Seed of the order and of the sampler.
+        prefetch: Batches that `iterate` prepares ahead in a thread; 0 for none.
+
+    Raises:
+        InputError: If there are no seed nodes, or a number is out of range.
+    """
+
+    def __init__(self, sampler: Sampler, nodes: Tensor | int, *, batch_size: int, seed: int, prefetch: int = 1) -> None:
+        super().__init__(nodes, batch_size=batch_size, seed=seed, where=f"graph {sampler.graph.name!r}")
+        if prefetch < 0:
+            raise InputError(f"prefetch must not be negative, got {prefetch}")
+        self.sampler = sampler
+        self.prefetch = prefetch
 
     def batch(self, step: int) -> GraphBatch:
         """Batch of a step, counted from 0 over all epochs."""

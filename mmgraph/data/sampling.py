@@ -25,21 +25,22 @@ class SamplingConfig:
     """How training batches are drawn from a graph.
 
     Attributes:
-        kind: `ppr`: one subgraph per seed, its top nodes by personalised PageRank. `neighbor`: one common subgraph
-            of sampled neighbours, hop by hop.
+        kind: `nodes`: seeds with all of their neighbours, for `gnn.conv: sign`, which needs no subgraphs. For layers,
+            `ppr`: one subgraph per seed, its top nodes by personalised PageRank; `neighbor`: one common subgraph of
+            sampled neighbours, hop by hop.
         batch_size: Seeds per batch at most; the batches of an epoch have equal sizes, give or take one.
         fanouts: For `neighbor`: messages kept per node at each hop; -1 keeps all.
         ppr: For `ppr`: accuracy and size of the subgraphs.
     """
 
-    kind: Literal["ppr", "neighbor"] = "ppr"
-    batch_size: int = 64
+    kind: Literal["nodes", "ppr", "neighbor"] = "nodes"
+    batch_size: int = 1024
     fanouts: tuple[int, ...] = (10, 5)
     ppr: PPRConfig = field(default_factory=PPRConfig)
 
     def __post_init__(self) -> None:
-        if self.kind not in ("ppr", "neighbor"):
-            raise InputError(f"sampling kind must be 'ppr' or 'neighbor', got {self.kind!r}")
+        if self.kind not in ("nodes", "ppr", "neighbor"):
+            raise InputError(f"sampling.kind must be 'nodes', 'ppr' or 'neighbor', got {self.kind!r}")
         if self.batch_size < 1:
             raise InputError(f"batch_size must be at least 1, got {self.batch_size}")
         check_fanouts(self.fanouts)
@@ -220,7 +221,12 @@ def make_sampler(graph: MultimodalGraph, config: SamplingConfig, *, cache: Path 
         graph: The graph to sample from.
         config: Kind and sizes.
         cache: Folder for computed PPR neighbours.
+
+    Raises:
+        InputError: If the kind makes no subgraphs.
     """
+    if config.kind == "nodes":
+        raise InputError("sampling.kind 'nodes' makes no subgraphs; expected 'ppr' or 'neighbor'")
     if config.kind == "neighbor":
         return NeighborSampler(graph, config.fanouts)
     return PPRSampler(graph, config.ppr, cache=cache)

@@ -6,7 +6,7 @@ import copy
 import itertools
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -15,16 +15,21 @@ from mmgraph.data.features import ModalityFeatures
 from mmgraph.data.graph import MultimodalGraph
 from mmgraph.errors import InputError
 from mmgraph.inference.table import EmbeddingTable
+from mmgraph.nn.build import Encoder
 from mmgraph.nn.encoder import GraphEncoder
 from mmgraph.nn.message_graph import MessageGraph
 from mmgraph.nn.saving import encoder_digest
+from mmgraph.nn.sign import SignEncoder
 from mmgraph.progress import track
 
 Level = Literal["last", "all"]
+E = TypeVar("E", GraphEncoder, SignEncoder, Encoder)
+ROWS_AT_ONCE = 2**14
+"""Nodes that a `SignEncoder` embeds at once, if not told otherwise."""
 
 
 def embed(
-    encoder: GraphEncoder,
+    encoder: Encoder,
     graph: MultimodalGraph,
     *,
     num_ranges: int | None = None,
@@ -34,10 +39,10 @@ def embed(
 ) -> EmbeddingTable:
     """Embed every node with all of its neighbours.
 
-    Level `l` of all nodes is computed from level `l - 1`, one range of nodes at a time; only the range and its
+    With layers, level `l` of all nodes is computed from level `l - 1`, one range of nodes at a time; only the range and its
     in-neighbours are gathered. The result equals one forward pass over the whole graph, because a layer reads nothing
     but the level below. Memory is bought with time: a node is projected again for each range that it sends to, so use
-    as few ranges as fit.
+    as few ranges as fit. A `SignEncoder` propagates the features of the whole graph once and then embeds range by range.
 
     Args:
         encoder: The model; it is put back into the mode that it was in.
@@ -45,8 +50,8 @@ def embed(
         num_ranges: Number of ranges of nodes; chosen from `max_rows` by default.
         max_rows: Nodes and in-edges of a range together; a node with more in-edges is a range of its own.
         device: Where to compute; where the encoder is by default. Levels stay on the device of the graph.
-        level: `last`, or `all` for the levels `0 .. num_layers` side by side, each scaled to unit length, so that
-            each has the same say in a cosine.
+        level: `last`, or `all` for the levels `0 .. num_layers` side by side (of a `SignEncoder`: its inputs, then the
+            embedding), each scaled to unit length, so that each has the same say in a cosine.
 
     Raises:
         InputError: If a feature space is unknown to the encoder, an argument is out of range, or a vector comes out
@@ -57,10 +62,12 @@ def embed(
     if max_rows < 1 or (num_ranges is not None and num_ranges < 1):
         raise InputError(f"embed: max_rows and num_ranges must be at least 1, got {max_rows} and {num_ranges}")
     with evaluating(encoder, device) as model, torch.no_grad():
-        messages = MessageGraph.from_edges(graph.message_edges()[0], graph.num_nodes, graph.num_nodes)
-        ranges = node_ranges(messages, num_ranges=num_ranges, max_rows=max_rows)
         levels: list[Tensor] = []
-        for x in _levels(model, graph, messages, ranges):
+        for x in (
+            _sign_levels(model, graph, num_ranges, max_rows)
+            if isinstance(model, SignEncoder)
+            else _layer_levels(model, graph, num_ranges, max_rows)
+        ):
             # Keep what the result needs, and otherwise one level: the next is computed from it.
             levels = [*levels, x] if level == "all" else [x]
         table = EmbeddingTable.for_graph(graph, join_levels(levels), model=encoder_digest(model))
@@ -99,7 +106,7 @@ def join_levels(levels: list[Tensor]) -> Tensor:
 
 
 @contextmanager
-def evaluating(encoder: GraphEncoder, device: torch.device | str | None = None) -> Iterator[GraphEncoder]:
+def evaluating(encoder: E, device: torch.device | str | None = None) -> Iterator[E]:
     """Put a model into evaluation mode for a while, every part of it back into its own mode afterwards.
 
     Args:
@@ -117,10 +124,26 @@ def evaluating(encoder: GraphEncoder, device: torch.device | str | None = None) 
             module.training = training
 
 
-def _levels(
-    encoder: GraphEncoder, graph: MultimodalGraph, messages: MessageGraph, ranges: list[tuple[int, int]]
+def _sign_levels(
+    encoder: SignEncoder, graph: MultimodalGraph, num_ranges: int | None, max_rows: int
+) -> Iterator[Tensor]:
+    """The levels that the network reads, then the embedding, each `[num_nodes, dim]` on the device of the graph."""
+    blocks = encoder.graph_blocks(graph.to(encoder.device))
+    yield from (level.to(graph.device) for level in blocks.levels)
+    step = min(ROWS_AT_ONCE, max_rows) if num_ranges is None else -(-graph.num_nodes // num_ranges)
+    out = torch.empty(graph.num_nodes, encoder.dim, device=graph.device)
+    for start in track(range(0, graph.num_nodes, step), "embed"):
+        rows = torch.arange(start, min(start + step, graph.num_nodes), device=encoder.device)
+        out[start : start + step] = encoder(blocks.gather(rows)).embedding
+    yield out
+
+
+def _layer_levels(
+    encoder: GraphEncoder, graph: MultimodalGraph, num_ranges: int | None, max_rows: int
 ) -> Iterator[Tensor]:
     """Levels `0 .. num_layers` one after the other, each `[num_nodes, dim]` on the device of the graph."""
+    messages = MessageGraph.from_edges(graph.message_edges()[0], graph.num_nodes, graph.num_nodes)
+    ranges = node_ranges(messages, num_ranges=num_ranges, max_rows=max_rows)
     if len(ranges) == 1:
         # Nothing to bound: the layers may share one sorted set of edges and project each node once.
         features = {name: item.to(encoder.device) for name, item in graph.features.items()}

@@ -13,7 +13,7 @@ from mmgraph.data.features import ModalityFeatures
 from mmgraph.data.graph import MultimodalGraph
 from mmgraph.errors import InputError, first_few
 from mmgraph.inference.embed import Level, evaluating, join_levels
-from mmgraph.nn.encoder import GraphEncoder
+from mmgraph.nn.build import Encoder
 
 if TYPE_CHECKING:
     from mmgraph.encoders.base import ModalityEncoder
@@ -44,7 +44,7 @@ class QueryEncoder:
 
     def __init__(
         self,
-        encoder: GraphEncoder,
+        encoder: Encoder,
         graph: MultimodalGraph,
         encoders: Mapping[str, ModalityEncoder],
         *,
@@ -89,9 +89,8 @@ class QueryEncoder:
         for modality, items in given.items():
             features[modality] = self._encode_modality(modality, items)
         device = self.encoder.device
-        edge_index = torch.empty(2, 0, dtype=torch.int64, device=device)
         with evaluating(self.encoder) as model, torch.no_grad():
-            output = model({name: item.to(device) for name, item in features.items()}, edge_index, num_nodes=count)
+            output = model.encode_content({name: item.to(device) for name, item in features.items()}, count)
             return join_levels(output.levels if self.level == "all" else [output.embedding])
 
     def _check(self, given: Mapping[str, Sequence[Any]]) -> int:

@@ -33,6 +33,17 @@ def mean_of_sources(values: Tensor, graph: MessageGraph) -> Tensor:
     """
     values = values if values.dtype == torch.float64 else values.float()
     weight = graph.degree.clamp(min=1).to(values.dtype).reciprocal().index_select(0, graph.target)
+    return sum_of_sources(values, weight, graph)
+
+
+def sum_of_sources(values: Tensor, weight: Tensor, graph: MessageGraph) -> Tensor:
+    """Weighted sum over the in-edges of each target; no gradient for the weights.
+
+    Args:
+        values: `[num_sources, dim]`.
+        weight: `[num_edges]`.
+        graph: The edges.
+    """
     if use_sparse(values):
         out: Tensor = _SparseSum.apply(values, weight, graph)
         return out

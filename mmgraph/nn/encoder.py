@@ -21,12 +21,12 @@ class EncoderConfig:
     """Shape of the graph encoder.
 
     Attributes:
-        dim: Width of all node vectors.
+        dim: Width of all node vectors; the default is that of the text encoder `minilm`.
         moe: Mixture of experts.
         gnn: Message passing.
     """
 
-    dim: int = 256
+    dim: int = 384
     moe: MoEConfig = field(default_factory=MoEConfig)
     gnn: GNNConfig = field(default_factory=GNNConfig)
 
@@ -83,6 +83,8 @@ class GraphEncoder(nn.Module):
 
     def __init__(self, config: EncoderConfig, specs: Iterable[FeatureSpec]) -> None:
         super().__init__()
+        if config.gnn.conv == "sign":
+            raise InputError("GraphEncoder needs gnn.conv 'gat' or 'sage', got 'sign'; build_encoder chooses the class")
         self.config = config
         self.specs = tuple(sorted(set(specs), key=lambda spec: spec.key))
         self.fusion = ModalityFusion(config.dim, self.specs)
@@ -164,6 +166,12 @@ class GraphEncoder(nn.Module):
             edge_index: `[2, num_edges]`: row 0 indexes `x_source`, row 1 `x_target`.
         """
         return self.gnn.layer(number, x_source, x_target, edge_index)
+
+    def encode_content(self, features: Mapping[str, ModalityFeatures], num_nodes: int) -> EncoderOutput:
+        """Embed nodes without edges, for instance queries."""
+        edge_index = torch.empty(2, 0, dtype=torch.int64, device=self.device)
+        output: EncoderOutput = self(features, edge_index, num_nodes=num_nodes)
+        return output
 
     def forward(
         self,

@@ -18,19 +18,25 @@ class GNNConfig:
     """Message passing.
 
     Attributes:
-        conv: `gat` (attention, heads concatenated) or `sage` (mean).
+        conv: `sign` (fixed propagation, then a network over its levels and relations: `SignEncoder`), or layers of
+            `gat` (attention, heads concatenated) or `sage` (mean): `GraphEncoder`. What follows is for layers, unless
+            it says `sign`.
         num_layers: Number of layers; 0 leaves message passing out.
         heads: Number of attention heads (`gat` only).
         residual: Add a layer's input to its messages.
         norm: Layer normalisation and PReLU in each layer; false is the bare form of the official code.
-        zero_init: Start at the input: a layer is `x + PReLU(conv(LayerNorm(x)))` with a convolution that is zero at
+        zero_init: For `sign`: start at the weighted sum of levels. For layers: start at the input; a layer is `x + PReLU(conv(LayerNorm(x)))` with a convolution that is zero at
             first, so that training can only add to the features. False is `PReLU(LayerNorm(x + conv(x)))` with
             random weights, as in the lineage of GraphMAE.
         dropout: Dropout on the input of each convolution.
         self_loops: Each node also attends to itself (`gat` only).
+        level_weights: For `sign`: weights at the start of a node and its neighbourhood after 1, 2 steps. Two or three
+            numbers; `(1.0,)` leaves message passing out.
+        hidden_mult: For `sign`: width of the hidden layer, as a multiple of the node vector's.
+        relations: For `sign`: also read the mean over neighbours by relation and direction.
     """
 
-    conv: Literal["gat", "sage"] = "gat"
+    conv: Literal["sign", "gat", "sage"] = "sign"
     num_layers: int = 3
     heads: int = 4
     residual: bool = True
@@ -38,10 +44,17 @@ class GNNConfig:
     dropout: float = 0.0
     self_loops: bool = True
     zero_init: bool = True
+    level_weights: tuple[float, ...] = (0.5, 1.0, 0.5)
+    hidden_mult: float = 2.0
+    relations: bool = True
 
     def __post_init__(self) -> None:
-        if self.conv not in ("gat", "sage"):
-            raise InputError(f"gnn.conv must be 'gat' or 'sage', got {self.conv!r}")
+        if self.conv not in ("sign", "gat", "sage"):
+            raise InputError(f"gnn.conv must be 'sign', 'gat' or 'sage', got {self.conv!r}")
+        if not 1 <= len(self.level_weights) <= 3:
+            raise InputError(f"gnn.level_weights must be one to three numbers, got {list(self.level_weights)}")
+        if self.hidden_mult <= 0:
+            raise InputError(f"gnn.hidden_mult must be positive, got {self.hidden_mult}")
         if self.num_layers < 0:
             raise InputError(f"gnn.num_layers must be 0 or more, got {self.num_layers}")
         if self.heads < 1:

@@ -26,7 +26,7 @@ class MoEConfig:
 
     num_experts: int = 8
     top_k: int = 2
-    hidden_mult: float = 1.0
+    hidden_mult: float = 0.25
     balance_weight: float = 0.01
     residual: bool = True
     zero_init: bool = True

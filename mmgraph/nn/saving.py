@@ -15,15 +15,17 @@ from safetensors.torch import load_file, save
 from mmgraph.data.features import FeatureSpec
 from mmgraph.errors import InputError, first_few
 from mmgraph.files import atomic_folder, content_digest, read_json, write_json
+from mmgraph.nn.build import Encoder
 from mmgraph.nn.encoder import EncoderConfig, GraphEncoder
 from mmgraph.nn.gnn import GNNConfig
 from mmgraph.nn.moe import MoEConfig
+from mmgraph.nn.sign import SignEncoder
 
 FORMAT = "mmgraph.encoder"
-VERSION = 1
+VERSION = 2
 
 
-def encoder_digest(encoder: GraphEncoder) -> str:
+def encoder_digest(encoder: Encoder) -> str:
     """SHA-256 of configuration, feature spaces and weights; the same on every device."""
     parts: list[bytes | str] = [json.dumps(_describe(encoder), sort_keys=True)]
     for name, tensor in sorted(encoder.state_dict().items()):
@@ -33,7 +35,7 @@ def encoder_digest(encoder: GraphEncoder) -> str:
 
 
 def save_encoder(
-    encoder: GraphEncoder, folder: Path | str, *, extra: Mapping[str, Any] | None = None, overwrite: bool = False
+    encoder: Encoder, folder: Path | str, *, extra: Mapping[str, Any] | None = None, overwrite: bool = False
 ) -> Path:
     """Write a model folder atomically.
 
@@ -63,7 +65,7 @@ def save_encoder(
     return folder
 
 
-def load_encoder(folder: Path | str, *, device: torch.device | str = "cpu") -> GraphEncoder:
+def load_encoder(folder: Path | str, *, device: torch.device | str = "cpu") -> Encoder:
     """Read a model folder; the model is in evaluation mode.
 
     Raises:
@@ -75,13 +77,17 @@ def load_encoder(folder: Path | str, *, device: torch.device | str = "cpu") -> G
         config = EncoderConfig(
             dim=described["config"]["dim"],
             moe=MoEConfig(**described["config"]["moe"]),
-            gnn=GNNConfig(**described["config"]["gnn"]),
+            gnn=GNNConfig(**_with_tuple(described["config"]["gnn"])),
         )
         specs = [FeatureSpec(**spec) for spec in described["specs"]]
     except (KeyError, TypeError) as error:
         raise InputError(f"{folder / 'config.json'}: expected the configuration of an encoder, got: {error}") from None
     with torch.random.fork_rng(devices=[]):  # drawing weights that are replaced must not move the global generator
-        encoder = GraphEncoder(config, specs)
+        encoder: Encoder
+        if config.gnn.conv == "sign":
+            encoder = SignEncoder(config, specs, described["relations"], modalities=described["modalities"])
+        else:
+            encoder = GraphEncoder(config, specs)
     path = folder / "model.safetensors"
     try:
         weights = load_file(path)
@@ -107,8 +113,16 @@ def load_extra(folder: Path | str) -> dict[str, Any]:
     return extra
 
 
-def _describe(encoder: GraphEncoder) -> dict[str, Any]:
-    return {"config": asdict(encoder.config), "specs": [asdict(spec) for spec in encoder.specs]}
+def _describe(encoder: Encoder) -> dict[str, Any]:
+    described: dict[str, Any] = {"config": asdict(encoder.config), "specs": [asdict(spec) for spec in encoder.specs]}
+    if isinstance(encoder, SignEncoder):
+        described |= {"relations": list(encoder.relations), "modalities": list(encoder.modalities)}
+    return described
+
+
+def _with_tuple(gnn: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON has no tuples."""
+    return {**gnn, "level_weights": tuple(gnn["level_weights"])}
 
 
 def _read_config(folder: Path) -> dict[str, Any]:

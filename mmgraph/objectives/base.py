@@ -11,9 +11,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from mmgraph.data.batch import GraphBatch
+from mmgraph.data.features import ModalityFeatures
 from mmgraph.errors import InputError
-from mmgraph.nn.encoder import EncoderOutput, GraphEncoder
+from mmgraph.nn.encoder import EncoderOutput
 from mmgraph.seeding import derive_seed
 
 
@@ -49,27 +49,51 @@ class MaskedView:
     output: EncoderOutput
 
 
-class BatchViews:
-    """The forward passes of one batch. Each is computed when an objective first asks, and only once.
+@dataclass(frozen=True, eq=False)
+class LinkView:
+    """Ends of some edges, embedded without the edge itself.
 
-    Args:
-        encoder: The model that is trained.
-        batch: Sampled part of one graph.
-        mask: How to corrupt it.
+    Attributes:
+        source: `[num_pairs, dim]`.
+        target: `[num_pairs, dim]`.
+        candidates: `[num_candidates, dim]`: nodes to tell the right end from.
+        is_negative: For the queries `source` and `target` in turn, `[num_pairs, num_candidates + num_more]` bool:
+            candidates of the other end's type that have no edge with the query and are not the query itself.
+        nodes: `[2, num_pairs]`: positions of both ends.
+        candidate_nodes: `[num_candidates]`: positions of the candidates.
+    """
+
+    source: Tensor
+    target: Tensor
+    candidates: Tensor
+    is_negative: tuple[Tensor, Tensor]
+    nodes: Tensor
+    candidate_nodes: Tensor
+
+
+class BatchViews(ABC):
+    """The forward passes of one batch of one graph. Each is computed when an objective first asks, and only once.
+
+    Attributes:
+        graph_name: Name of the graph, the domain of the batch.
+        node_index: `[num_rows]`: positions in the graph of the rows of `clean`; the first `num_seeds` are the seeds.
+        num_seeds: Number of seeds.
+        features: Features of the rows by modality.
+        mask: How a corrupted view is made.
         seed: Already specific to this batch; random choices are keyed by purpose, so that adding an objective
             does not change what the others draw.
     """
 
-    def __init__(self, encoder: GraphEncoder, batch: GraphBatch, *, mask: MaskConfig, seed: int) -> None:
-        self.encoder = encoder
-        self.batch = batch
-        self.mask = mask
-        self.seed = seed
+    graph_name: str
+    node_index: Tensor
+    num_seeds: int
+    features: Mapping[str, ModalityFeatures]
+    mask: MaskConfig
+    seed: int
 
     def generator(self, purpose: str) -> torch.Generator:
         """Generator for one purpose, on the batch's device."""
-        device = self.batch.node_index.device
-        return torch.Generator(device=device).manual_seed(derive_seed(self.seed, purpose))
+        return torch.Generator(device=self.node_index.device).manual_seed(derive_seed(self.seed, purpose))
 
     @cached_property
     def clean(self) -> EncoderOutput:
@@ -79,34 +103,71 @@ class BatchViews:
     @cached_property
     def masked(self) -> MaskedView:
         """Output with some modalities hidden."""
-        masked = draw_masks(self.batch, self.mask, self.generator("mask"))
+        masked = draw_masks(self.features, self.node_index.numel(), self.mask, self.generator("mask"))
         return MaskedView(masked, self.encode(masked=masked))
-
-    def encode(self, *, masked: Mapping[str, Tensor] | None = None) -> EncoderOutput:
-        """Run the encoder on the batch, with some rows hidden by modality."""
-        output: EncoderOutput = self.encoder(
-            self.batch.features, self.batch.edge_index, masked=masked, num_nodes=self.batch.num_nodes
-        )
-        return output
 
     def outputs(self) -> list[EncoderOutput]:
         """All outputs that were computed so far."""
         found = [self.__dict__["clean"]] if "clean" in self.__dict__ else []
         return found + ([self.__dict__["masked"].output] if "masked" in self.__dict__ else [])
 
+    @abstractmethod
+    def encode(self, *, masked: Mapping[str, Tensor] | None = None) -> EncoderOutput:
+        """Run the encoder on the rows, with some of them hidden by modality."""
 
-def draw_masks(batch: GraphBatch, config: MaskConfig, generator: torch.Generator) -> dict[str, Tensor]:
+    @abstractmethod
+    def reduced(self, rows: Tensor, shown: Mapping[str, Tensor], *, alone: bool) -> Tensor:
+        """Embeddings of some rows that show less than they have, `[num_rows, dim]`.
+
+        Args:
+            rows: `[num_rows]`: rows of the batch.
+            shown: By modality, `[num_rows]` bool: what each shows of itself.
+            alone: Without any neighbours.
+        """
+
+    @abstractmethod
+    def levels(self) -> list[Tensor]:
+        """What propagation without training makes of the seeds: `[num_seeds, dim]` per level, the node itself first."""
+
+    @abstractmethod
+    def links(self, count: int, exponent: float, *, cold: float, more: Tensor) -> LinkView | None:
+        """Draw edges and embed their ends without them; none if the batch has no edge.
+
+        Args:
+            count: Number of edges at most.
+            exponent: A relation is drawn in proportion to its number of edges to this power.
+            cold: Share of the pairs whose source is seen without any neighbours.
+            more: `[num_more]`: positions of further candidates, of which only the caller has embeddings.
+        """
+
+    @abstractmethod
+    def distances(self, cutoff: int, num_sources: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Pairs of rows and the hops between them.
+
+        Args:
+            cutoff: Anything further, or unreachable, counts as `cutoff + 1`.
+            num_sources: Random nodes from which distances are measured.
+            generator: Source of randomness.
+
+        Returns:
+            Pairs `[2, num_pairs]` and their distances `[num_pairs]` in `1 .. cutoff + 1`.
+        """
+
+
+def draw_masks(
+    features: Mapping[str, ModalityFeatures], num_nodes: int, config: MaskConfig, generator: torch.Generator
+) -> dict[str, Tensor]:
     """Choose what to hide: whole nodes first, then single modalities of the others.
 
     Returns:
         For each modality `[num_nodes]`, bool, true only where the modality is present.
     """
-    device = batch.node_index.device
-    node = torch.rand(batch.num_nodes, generator=generator, device=device) < config.node_rate
+    device = generator.device
+    node = torch.rand(num_nodes, generator=generator, device=device) < config.node_rate
     masked = {}
-    for modality, features in batch.features.items():
-        single = torch.rand(batch.num_nodes, generator=generator, device=device) < config.modality_rate
-        masked[modality] = (node | single) & features.present
+    for modality, item in features.items():
+        single = torch.rand(num_nodes, generator=generator, device=device) < config.modality_rate
+        masked[modality] = (node | single) & item.present
     return masked
 
 

@@ -65,10 +65,10 @@ class MaskedFeatures(Objective):
         view = views.masked
         if not any(bool(masked.any()) for masked in view.masked.values()):
             return view.output.embedding.sum() * 0.0
-        decoder: FeatureDecoder = self.decoders[self.domains.index(views.batch.graph_name)]  # type: ignore[assignment]
+        decoder: FeatureDecoder = self.decoders[self.domains.index(views.graph_name)]  # type: ignore[assignment]
         losses: list[Tensor] = []
         counts: list[int] = []
-        for modality, features in views.batch.features.items():
+        for modality, features in views.features.items():
             rows = torch.nonzero(view.masked[modality]).flatten()
             if rows.numel() == 0:
                 continue

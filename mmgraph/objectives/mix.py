@@ -11,9 +11,14 @@ from torch import Tensor, nn
 from mmgraph.data.features import FeatureSpec
 from mmgraph.errors import InputError
 from mmgraph.objectives.base import BatchViews, Objective
+from mmgraph.objectives.cross_modal import CrossModal, CrossModalConfig
+from mmgraph.objectives.levels import Levels, LevelsConfig
+from mmgraph.objectives.links import Links, LinksConfig
 from mmgraph.objectives.masked_features import MaskedFeatures, MaskedFeaturesConfig
 from mmgraph.objectives.shortest_path import ShortestPath, ShortestPathConfig
 from mmgraph.objectives.views import Views, ViewsConfig
+
+MAX_LEVELS = 3
 
 
 @dataclass(frozen=True)
@@ -23,12 +28,18 @@ class ObjectivesConfig:
     Attributes:
         masked_features: Rebuild the features of masked nodes.
         shortest_path: Rebuild the distance between nodes.
-        views: Find a node in its neighbourhood from its content alone; not part of UniGraph2.
+        links: Find the other end of an edge; this and what follows are not part of UniGraph2.
+        levels: Keep what propagation without training knows.
+        views: Find a node as it is from the node that shows less.
+        cross_modal: Find one modality of a node from another.
     """
 
     masked_features: MaskedFeaturesConfig = field(default_factory=MaskedFeaturesConfig)
     shortest_path: ShortestPathConfig = field(default_factory=ShortestPathConfig)
+    links: LinksConfig = field(default_factory=LinksConfig)
+    levels: LevelsConfig = field(default_factory=LevelsConfig)
     views: ViewsConfig = field(default_factory=ViewsConfig)
+    cross_modal: CrossModalConfig = field(default_factory=CrossModalConfig)
 
 
 class ObjectiveMix(nn.Module):
@@ -49,7 +60,10 @@ class ObjectiveMix(nn.Module):
         candidates: list[tuple[float, Objective]] = [
             (config.masked_features.weight, MaskedFeatures(config.masked_features, dim, domains)),
             (config.shortest_path.weight, ShortestPath(config.shortest_path, dim)),
+            (config.links.weight, Links(config.links, dim, domains)),
+            (config.levels.weight, Levels(config.levels, dim, MAX_LEVELS)),
             (config.views.weight, Views(config.views)),
+            (config.cross_modal.weight, CrossModal(config.cross_modal)),
         ]
         self.weights = {objective.name: weight for weight, objective in candidates if weight != 0}
         self.objectives = nn.ModuleDict({o.name: o for weight, o in candidates if weight != 0})

@@ -8,7 +8,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from mmgraph.data.batch import GraphBatch
 from mmgraph.errors import InputError
 from mmgraph.nn.heads import DistanceDecoder
 from mmgraph.objectives.base import BatchViews, Objective
@@ -65,64 +64,29 @@ class ShortestPath(Objective):
     def forward(self, views: BatchViews) -> Tensor:
         """Loss of one batch."""
         embedding = views.masked.output.embedding
-        pairs, hops = sample_pairs(views.batch, self.config, views.generator(self.name))
+        generator = views.generator(self.name)
+        pairs, hops = views.distances(self.config.cutoff, self.config.num_sources, generator)
         if hops.numel() == 0:
             return embedding.sum() * 0.0
+        chosen = stratify(hops, self.config.max_pairs, generator)
+        pairs, hops = pairs[:, chosen], hops[chosen]
         prediction = self.decoder(embedding[pairs[0]], embedding[pairs[1]])
         target = hops.float() / (self.config.cutoff + 1)
         return torch.nn.functional.mse_loss(prediction.float(), target)
 
 
-def hops_from(sources: Tensor, edge_index: Tensor, *, num_nodes: int, cutoff: int) -> Tensor:
-    """Distance in hops of every node from the nearest source, by breadth-first search.
+def stratify(hops: Tensor, max_pairs: int, generator: torch.Generator) -> Tensor:
+    """Choose pairs so that each distance occurs about equally often; all of them if there are few enough.
 
     Args:
-        sources: `[num_sources]`: rows at distance 0. In a disjoint union one source per subgraph gives the distances
-            inside each.
-        edge_index: `[2, num_edges]`.
-        num_nodes: Number of rows.
-        cutoff: Hops to walk.
+        hops: `[num_pairs]`.
+        max_pairs: Pairs to choose at most.
+        generator: Source of randomness.
 
     Returns:
-        `[num_nodes]`, int64; `cutoff + 1` beyond the cut-off or if unreachable.
+        Positions, `[num_chosen]`.
     """
-    hops = torch.full((num_nodes,), cutoff + 1, dtype=torch.int64, device=edge_index.device)
-    hops[sources] = 0
-    for hop in range(1, cutoff + 1):
-        reached = edge_index[1, hops[edge_index[0]] == hop - 1]
-        reached = reached[hops[reached] > hop]
-        if reached.numel() == 0:
-            break
-        hops[reached] = hop
-    return hops
-
-
-def sample_pairs(batch: GraphBatch, config: ShortestPathConfig, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Draw pairs of nodes of the same subgraph, each distance about equally often.
-
-    Returns:
-        Pairs `[2, num_pairs]` and their distances `[num_pairs]` in `1 .. cutoff + 1`.
-    """
-    device = batch.node_index.device
-    num_subgraphs = int(batch.subgraph.max()) + 1 if batch.num_nodes else 0
-    rows = torch.arange(batch.num_nodes, device=device)
-    pairs, hops = [], []
-    for _ in range(config.num_sources):
-        # Sorting by (subgraph, random key) puts one random row of each subgraph first in its run.
-        key = batch.subgraph.double() + torch.rand(batch.num_nodes, generator=generator, device=device).double()
-        order = torch.argsort(key)
-        counts = torch.bincount(batch.subgraph, minlength=num_subgraphs)
-        first = torch.cumsum(counts, 0) - counts
-        source = order[first[counts > 0]]
-        source_of = torch.zeros(num_subgraphs, dtype=torch.int64, device=device)
-        source_of[batch.subgraph[source]] = source
-        distance = hops_from(source, batch.edge_index, num_nodes=batch.num_nodes, cutoff=config.cutoff)
-        other = distance > 0
-        pairs.append(torch.stack([source_of[batch.subgraph[other]], rows[other]]))
-        hops.append(distance[other])
-    all_pairs, all_hops = torch.cat(pairs, dim=1), torch.cat(hops)
-    if all_hops.numel() > config.max_pairs:
-        weight = 1.0 / torch.bincount(all_hops, minlength=config.cutoff + 2).clamp(min=1).float()
-        chosen = torch.multinomial(weight[all_hops], config.max_pairs, generator=generator)
-        all_pairs, all_hops = all_pairs[:, chosen], all_hops[chosen]
-    return all_pairs, all_hops
+    if hops.numel() <= max_pairs:
+        return torch.arange(hops.numel(), device=hops.device)
+    weight = 1.0 / torch.bincount(hops).clamp(min=1).float()
+    return torch.multinomial(weight[hops], max_pairs, generator=generator)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -14,34 +14,41 @@ from mmgraph.objectives.base import BatchViews, Objective
 
 @dataclass(frozen=True)
 class ViewsConfig:
-    """Agreement of a node's content alone with the node in its neighbourhood.
+    """Agreement of a node that shows less with the node as it is.
 
     Attributes:
         weight: Weight in the sum of the objectives; 0 turns it off.
         temperature: Temperature of the contrast.
         modality_drop: Probability that a node with several modalities shows only one of them.
+        content_drop: Share of the nodes with neighbours that show nothing of themselves; the others show their
+            content and no neighbours.
+        stop_gradient: Only the reduced view learns; the full one is where it is pulled to.
     """
 
-    weight: float = 1.0
+    weight: float = 0.5
     temperature: float = 0.1
     modality_drop: float = 0.5
+    content_drop: float = 0.25
+    stop_gradient: bool = True
 
     def __post_init__(self) -> None:
         if self.temperature <= 0:
             raise InputError(f"views.temperature must be above 0, got {self.temperature}")
         if not 0.0 <= self.modality_drop <= 1.0:
             raise InputError(f"views.modality_drop must lie in 0..1, got {self.modality_drop}")
+        if not 0.0 <= self.content_drop <= 1.0:
+            raise InputError(f"views.content_drop must lie in 0..1, got {self.content_drop}")
 
 
 class Views(Objective):
-    """InfoNCE [1] between a seed without neighbours, and perhaps with one modality only, and the same seed in full.
+    """InfoNCE [1] between seeds that show less and all seeds in full.
 
-    The reduced view is exactly what a query or a cold item is at inference: content without neighbours. Candidates
-    are all nodes of the batch in full, neighbours of the seed included; further copies of the same node are not
-    counted as negatives. Nodes without content take no part as seeds.
+    A seed is seen without neighbours and perhaps with one modality only, as a query or a new item is, or without its
+    content, as an item is whose text and picture are missing. Other seeds are the negatives, so that no teacher is
+    needed against collapse. Nodes without content take no part.
 
     Args:
-        config: Weight, temperature and modality dropout.
+        config: Weight, temperature, and what is dropped.
 
     Shapes:
         - input: `BatchViews` of one graph
@@ -59,23 +66,29 @@ class Views(Objective):
 
     def forward(self, views: BatchViews) -> Tensor:
         """Loss of one batch."""
-        batch = views.batch
-        full = views.clean.embedding
-        seeds = torch.arange(batch.num_seeds, device=full.device)
-        features = {name: item.take(seeds) for name, item in batch.features.items()}
-        shown = (
-            torch.stack([item.present for item in features.values()]) if features else seeds.new_zeros(1, len(seeds))
-        )
-        chosen = torch.nonzero(shown.any(dim=0)).flatten()
+        full = views.clean.embedding[: views.num_seeds]
+        names = list(views.features)
+        if not names:
+            return full.sum() * 0.0
+        present = torch.stack([views.features[name].present[: views.num_seeds] for name in names])
+        chosen = torch.nonzero(present.any(dim=0)).flatten()
         if chosen.numel() == 0:
             return full.sum() * 0.0
-        kept = keep_modalities(shown[:, chosen], self.config.modality_drop, views.generator(self.name))
-        reduced = {
-            name: replace(item.take(chosen), present=kept[row]) for row, (name, item) in enumerate(features.items())
-        }
-        no_edges = batch.edge_index.new_zeros(2, 0)
-        alone = views.encoder(reduced, no_edges, num_nodes=chosen.numel()).embedding
-        return contrast(alone, full, chosen, same=batch.node_index, temperature=self.config.temperature)
+        random = views.generator(self.name)
+        kept = keep_modalities(present[:, chosen], self.config.modality_drop, random)
+        no_content = torch.rand(chosen.numel(), generator=random, device=chosen.device) < self.config.content_drop
+        parts, rows = [], []
+        for alone, place in (
+            (True, torch.nonzero(~no_content).flatten()),
+            (False, torch.nonzero(no_content).flatten()),
+        ):
+            if place.numel():
+                shown = {name: kept[row, place] & alone for row, name in enumerate(names)}
+                parts.append(views.reduced(chosen[place], shown, alone=alone))
+                rows.append(chosen[place])
+        key = full.detach() if self.config.stop_gradient else full
+        same = views.node_index[: views.num_seeds]
+        return contrast(torch.cat(parts), key, torch.cat(rows), same=same, temperature=self.config.temperature)
 
 
 def keep_modalities(present: Tensor, drop: float, generator: torch.Generator) -> Tensor:

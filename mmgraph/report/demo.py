@@ -69,7 +69,7 @@ class DemoConfig:
     @classmethod
     def small(cls, seed: int = 0) -> DemoConfig:
         """A demo for tests: a narrow model, few steps, a rough map."""
-        encoder = EncoderConfig(dim=32, moe=MoEConfig(num_experts=4), gnn=GNNConfig(num_layers=1, heads=2))
+        encoder = EncoderConfig(dim=32, moe=MoEConfig(num_experts=4), gnn=GNNConfig(conv="sign"))
         sampling = SamplingConfig(batch_size=32)
         return cls(seed=seed, pretrain=PretrainConfig(encoder=encoder, sampling=sampling), steps=4, map_steps=250)
 

@@ -16,7 +16,7 @@ from mmgraph.errors import InputError
 from mmgraph.files import read_json, write_json
 from mmgraph.inference.embed import embed
 from mmgraph.inference.table import EmbeddingTable
-from mmgraph.nn.encoder import GraphEncoder
+from mmgraph.nn.build import Encoder
 from mmgraph.nn.saving import encoder_digest
 from mmgraph.report.examples import (
     choose_nodes,
@@ -38,7 +38,7 @@ QUERY_TASK = "name_queries"
 """Whose queries are shown if the graph has it: English ones, which most readers can judge."""
 
 
-def write_examples(out: Path, folders: Mapping[str, Path], encoder: GraphEncoder, *, seed: int, map_steps: int) -> None:
+def write_examples(out: Path, folders: Mapping[str, Path], encoder: Encoder, *, seed: int, map_steps: int) -> None:
     """Write `experts.json`, `map.json`, `neighbours.json` and `recommendations.json`.
 
     The map and the neighbours show the first graph with pictures, the recommendations the first with such a task. The
@@ -101,7 +101,7 @@ def _map(
 
 
 def _neighbours(
-    table: EmbeddingTable, graph: MultimodalGraph, encoder: GraphEncoder, folder: Path, out: Path, *, seed: int
+    table: EmbeddingTable, graph: MultimodalGraph, encoder: Encoder, folder: Path, out: Path, *, seed: int
 ) -> dict[str, Any]:
     tables = {"joint": table, "raw features": raw_features(graph)}
     nodes = neighbour_examples(tables, choose_nodes(table, count=NUM_NODES, seed=seed), folder, out)

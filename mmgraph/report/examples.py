@@ -15,7 +15,8 @@ from torch import Tensor
 from mmgraph.data.graph import MultimodalGraph
 from mmgraph.inference.embed import evaluating
 from mmgraph.inference.table import EmbeddingTable
-from mmgraph.nn.encoder import GraphEncoder
+from mmgraph.nn.build import Encoder
+from mmgraph.nn.sign import SignEncoder
 from mmgraph.seeding import generator
 from mmgraph.tasks.recommendation import RecommendationTask
 from mmgraph.tasks.retrieval import NodeRetrievalTask
@@ -38,14 +39,19 @@ def presence_patterns(graph: MultimodalGraph) -> dict[str, Tensor]:
     return patterns
 
 
-def expert_usage(encoder: GraphEncoder, graph: MultimodalGraph) -> list[dict[str, Any]]:
+def expert_usage(encoder: Encoder, graph: MultimodalGraph) -> list[dict[str, Any]]:
     """Share of the assignments of each expert, by presence pattern; empty for a model without experts."""
     count = encoder.config.moe.num_experts
     if count == 0:
         return []
     features = {name: item.to(encoder.device) for name, item in graph.features.items()}
     with evaluating(encoder) as model, torch.no_grad():
-        chosen = model.fuse(features, num_nodes=graph.num_nodes).routing.expert_index.cpu()
+        if isinstance(model, SignEncoder):
+            rows = torch.arange(graph.num_nodes, device=encoder.device)
+            routing = model(model.graph_blocks(graph.to(encoder.device)).gather(rows)).routing
+        else:
+            routing = model.fuse(features, num_nodes=graph.num_nodes).routing
+        chosen = routing.expert_index.cpu()
     return [
         {
             "graph": graph.name,

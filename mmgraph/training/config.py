@@ -69,7 +69,7 @@ class PretrainConfig:
         optim: Optimiser and schedule.
     """
 
-    steps: int = 500
+    steps: int = 600
     accumulate: int = 2
     seed: int = 0
     device: str = "auto"
@@ -87,6 +87,10 @@ class PretrainConfig:
         for name in ("steps", "accumulate", "save_every", "log_every"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
+        conv, kind = self.encoder.gnn.conv, self.sampling.kind
+        if (conv == "sign") != (kind == "nodes"):
+            expected = "'nodes'" if conv == "sign" else "'ppr' or 'neighbor'"
+            raise InputError(f"sampling.kind must be {expected} for encoder.gnn.conv {conv!r}, got {kind!r}")
 
 
 def check_names(names: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -18,8 +19,9 @@ from mmgraph.files import read_json, write_json
 from mmgraph.inference.embed import embed
 from mmgraph.inference.query import QueryEncoder
 from mmgraph.inference.table import EmbeddingTable
-from mmgraph.nn.encoder import GraphEncoder
+from mmgraph.nn.build import Encoder
 from mmgraph.nn.saving import encoder_digest, load_encoder
+from mmgraph.nn.sign import SignEncoder
 from mmgraph.seeding import generator
 from mmgraph.tasks.base import QueryFunction, Task, load_tasks
 from mmgraph.tasks.controls import raw_features, raw_query, smoothed_features
@@ -108,7 +110,7 @@ def evaluation_file(run_folder: Path | str, graph_folder: Path | str) -> Path:
     return Path(run_folder) / "evaluation" / f"{Path(graph_folder).resolve().name}.json"
 
 
-def load_run_encoder(run_folder: Path | str, *, device: str = "cpu") -> GraphEncoder:
+def load_run_encoder(run_folder: Path | str, *, device: str = "cpu") -> Encoder:
     """The trained model of a run, in evaluation mode.
 
     Raises:
@@ -121,11 +123,18 @@ def load_run_encoder(run_folder: Path | str, *, device: str = "cpu") -> GraphEnc
     return load_encoder(folder.model, device=device).eval()
 
 
-def random_copy(encoder: GraphEncoder, seed: int) -> GraphEncoder:
-    """The same network with parameters drawn anew."""
-    copy = GraphEncoder(encoder.config, encoder.specs).to(encoder.device)
-    copy.reset_parameters(generator(seed, "random init"))
-    return copy.eval()
+def random_copy(encoder: Encoder, seed: int) -> Encoder:
+    """The same network with parameters drawn anew, none of them zero on purpose: an untrained network as it was usual.
+
+    A network that starts at smoothed features would be that control once more.
+    """
+    copied = copy.deepcopy(encoder)
+    random = generator(seed, "random init")
+    if isinstance(copied, SignEncoder):
+        copied.reset_parameters(random, zero_init=False)
+    else:
+        copied.reset_parameters(random)
+    return copied.eval()
 
 
 def choose_tasks(graph_folder: Path | str, names: Literal["all"] | Sequence[str]) -> dict[str, Task]:
@@ -163,14 +172,14 @@ def frozen_encoders(
 
 
 def query_encoder(
-    encoder: GraphEncoder, graph: MultimodalGraph, modalities: Iterable[str], *, device: str = "cpu"
+    encoder: Encoder, graph: MultimodalGraph, modalities: Iterable[str], *, device: str = "cpu"
 ) -> QueryEncoder:
     """A query encoder for a model and a graph, with the frozen encoders that the graph names."""
     return QueryEncoder(encoder, graph, frozen_encoders(graph, modalities, device=device))
 
 
 def _query_functions(
-    networks: Mapping[str, GraphEncoder],
+    networks: Mapping[str, Encoder],
     tables: Mapping[str, EmbeddingTable],
     graph: MultimodalGraph,
     tasks: Mapping[str, Task],
@@ -192,7 +201,7 @@ def _query_functions(
 
 
 def _network_query(
-    network: GraphEncoder, graph: MultimodalGraph, encoders: Mapping[str, ModalityEncoder], modality: str
+    network: Encoder, graph: MultimodalGraph, encoders: Mapping[str, ModalityEncoder], modality: str
 ) -> QueryFunction:
     queries = QueryEncoder(network, graph, encoders)
 

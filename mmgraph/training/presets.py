@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from mmgraph.data.sampling import SamplingConfig
 from mmgraph.nn.encoder import EncoderConfig
 from mmgraph.nn.gnn import GNNConfig
 from mmgraph.nn.moe import MoEConfig
+from mmgraph.objectives.masked_features import MaskedFeaturesConfig
 from mmgraph.objectives.mix import ObjectivesConfig
-from mmgraph.objectives.views import ViewsConfig
+from mmgraph.objectives.shortest_path import ShortestPathConfig
 from mmgraph.training.config import PretrainConfig
 
 
 def mmgraph() -> PretrainConfig:
-    """Ours, the default: starts at the features, and a node seen with less must land near its full self."""
+    """Ours, the default: starts at smoothed features and learns from links, levels and views of less."""
     return PretrainConfig()
 
 
@@ -24,9 +28,21 @@ def unigraph2() -> PretrainConfig:
     References:
         [1] He et al., 2025, UniGraph2: Learning a Unified Embedding Space to Bind Multimodal Graphs, arXiv:2502.00806.
     """
+    off = ObjectivesConfig()
     return PretrainConfig(
-        encoder=EncoderConfig(moe=MoEConfig(zero_init=False), gnn=GNNConfig(zero_init=False)),
-        objectives=ObjectivesConfig(views=ViewsConfig(weight=0.0)),
+        steps=500,
+        encoder=EncoderConfig(
+            dim=256, moe=MoEConfig(hidden_mult=1.0, zero_init=False), gnn=GNNConfig(conv="gat", zero_init=False)
+        ),
+        sampling=SamplingConfig(kind="ppr", batch_size=64),
+        objectives=ObjectivesConfig(
+            masked_features=MaskedFeaturesConfig(weight=1.0),
+            shortest_path=ShortestPathConfig(weight=0.5),
+            links=replace(off.links, weight=0.0),
+            levels=replace(off.levels, weight=0.0),
+            views=replace(off.views, weight=0.0),
+            cross_modal=replace(off.cross_modal, weight=0.0),
+        ),
     )
 
 

@@ -11,21 +11,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmgraph.data.features import FeatureSpec
 from mmgraph.data.graph import MultimodalGraph
-from mmgraph.data.loaders import BatchLoader
-from mmgraph.data.sampling import make_sampler
 from mmgraph.data.store import load_graph
 from mmgraph.errors import InputError
 from mmgraph.files import cache_folder
-from mmgraph.nn.encoder import EncoderOutput, GraphEncoder
+from mmgraph.nn.build import Encoder, build_encoder
+from mmgraph.nn.encoder import EncoderOutput
 from mmgraph.nn.saving import load_encoder, save_encoder
 from mmgraph.objectives.base import BatchViews
 from mmgraph.objectives.mix import ObjectiveMix
 from mmgraph.seeding import derive_seed, generator
 from mmgraph.training.config import PretrainConfig, check_names
+from mmgraph.training.conflict import GradientConflict
 from mmgraph.training.run import RunFolder
 from mmgraph.training.trainer import StepOutput, Trainer
+from mmgraph.training.view_sources import ViewSource, view_source
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +39,7 @@ class PretrainRun:
     """
 
     folder: Path
-    encoder: GraphEncoder
+    encoder: Encoder
     config: PretrainConfig
 
 
@@ -67,26 +67,21 @@ def pretrain(
     config = config or PretrainConfig()
     folder = RunFolder(Path(out))
     loaded = [graph if isinstance(graph, MultimodalGraph) else load_graph(Path(graph)) for graph in graphs]
-    sources = [None if isinstance(graph, MultimodalGraph) else str(Path(graph).resolve()) for graph in graphs]
+    folders = [None if isinstance(graph, MultimodalGraph) else str(Path(graph).resolve()) for graph in graphs]
     check_names([graph.name for graph in loaded])
     device = resolve_device(config.device)
-    digest = folder.open(config, loaded, sources, device=device)
+    digest = folder.open(config, loaded, folders, device=device)
     if folder.finished:
         return PretrainRun(folder.path, load_encoder(folder.model, device=device).eval(), config)
 
     # Parameters are drawn on the CPU from torch's global generator, so that a GPU run starts from the same weights.
     torch.manual_seed(derive_seed(config.seed, "parameters"))
-    encoder = GraphEncoder(config.encoder, distinct_specs(loaded)).to(device)
+    encoder = build_encoder(config.encoder, loaded).to(device)
     domains = {graph.name: [features.spec for features in graph.features.values()] for graph in loaded}
     objectives = ObjectiveMix(config.objectives, config.encoder.dim, domains).to(device)
     cache = Path(ppr_cache) if ppr_cache is not None else cache_folder("ppr")
-    loaders = {}
-    for graph in loaded:
-        sampler = make_sampler(graph, config.sampling, cache=cache)
-        sampler.prepare()
-        seed = derive_seed(config.seed, "batches", graph.name)
-        loaders[graph.name] = BatchLoader(sampler, graph.num_nodes, batch_size=config.sampling.batch_size, seed=seed)
-    step = PretrainStep(config, encoder, objectives, loaders, device)
+    sources = {graph.name: view_source(encoder, graph, config, device, cache=cache) for graph in loaded}
+    step = PretrainStep(config, encoder, objectives, sources)
     trainer = Trainer(
         {"encoder": encoder, "objectives": objectives},
         config.optim,
@@ -112,11 +107,6 @@ def resume(run: Path | str) -> PretrainRun:
     """
     folder = RunFolder(Path(run))
     return pretrain(folder.graph_folders(), folder.config(), out=run)
-
-
-def distinct_specs(graphs: Sequence[MultimodalGraph]) -> list[FeatureSpec]:
-    """Feature spaces of all graphs, each once, in order of appearance."""
-    return list(dict.fromkeys(features.spec for graph in graphs for features in graph.features.values()))
 
 
 def resolve_device(name: str) -> torch.device:
@@ -164,48 +154,49 @@ class PretrainStep:
         config: Settings of the run.
         encoder: The model.
         objectives: The losses.
-        loaders: Batches by graph name.
-        device: Where the model lives.
+        sources: Where the batches of each graph come from.
     """
 
     def __init__(
-        self,
-        config: PretrainConfig,
-        encoder: GraphEncoder,
-        objectives: ObjectiveMix,
-        loaders: Mapping[str, BatchLoader],
-        device: torch.device,
+        self, config: PretrainConfig, encoder: Encoder, objectives: ObjectiveMix, sources: Mapping[str, ViewSource]
     ) -> None:
         self.config = config
         self.encoder = encoder
         self.objectives = objectives
-        self.loaders = loaders
-        self.device = device
-        self.schedule = draw_schedule(config, {name: loader.nodes.numel() for name, loader in loaders.items()})
+        self.sources = sources
+        self.schedule = draw_schedule(config, {name: source.num_nodes for name, source in sources.items()})
 
     def __call__(self, step: int) -> StepOutput:
         """Draw the batches of a step and accumulate their gradients."""
         total = 0.0
         logs: dict[str, Any] = {}
+        conflict = GradientConflict(self.encoder) if self._is_logged(step) else None
         for slot, (name, number) in enumerate(self.schedule[step]):
-            batch = self.loaders[name].batch(number).to(self.device)
             seed = derive_seed(self.config.seed, "views", step, slot)
-            loss, parts, outputs = self._loss(BatchViews(self.encoder, batch, mask=self.config.mask, seed=seed))
+            loss, parts, outputs = self._loss(self.sources[name].views(number, seed))
             (loss / self.config.accumulate).backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach()) / self.config.accumulate
             logs.update({f"domain/{name}/{part}": float(value) for part, value in parts.items()})
             logs.update(expert_logs(f"domain/{name}", outputs))
+            if conflict is not None:
+                conflict.after(name)
+        if conflict is not None:
+            logs.update(conflict.logs())
         return StepOutput(total, logs)
 
+    def _is_logged(self, step: int) -> bool:
+        return (step + 1) % self.config.log_every == 0 or step + 1 == self.config.steps
+
     def _loss(self, views: BatchViews) -> tuple[Tensor, dict[str, Tensor], list[EncoderOutput]]:
+        device = self.encoder.device
         autocast = (
-            torch.autocast(self.device.type, dtype=torch.bfloat16) if self.config.precision == "bf16" else nullcontext()
+            torch.autocast(device.type, dtype=torch.bfloat16) if self.config.precision == "bf16" else nullcontext()
         )
         with autocast:
             loss, parts = self.objectives(views)
         outputs = views.outputs()
         weight = self.config.encoder.moe.balance_weight
-        if weight > 0 and self.config.encoder.moe.num_experts > 0:
+        if weight > 0 and self.config.encoder.moe.num_experts > 0 and outputs:
             balance = torch.stack([output.routing.balance_loss for output in outputs]).mean()
             loss = loss + weight * balance
             parts = {**parts, "balance": balance.detach()}

@@ -296,7 +296,7 @@ def test_the_configuration_chooses_the_sampler(tmp_path: Path) -> None:
     neighbor = make_sampler(graph, SamplingConfig(kind="neighbor", fanouts=(4, 3)))
     assert isinstance(neighbor, NeighborSampler)
     assert neighbor.fanouts == (4, 3)
-    ppr = make_sampler(graph, SamplingConfig(ppr=PPRConfig(top_k=9)), cache=tmp_path)
+    ppr = make_sampler(graph, SamplingConfig(kind="ppr", ppr=PPRConfig(top_k=9)), cache=tmp_path)
     assert isinstance(ppr, PPRSampler)
     assert ppr.table.config.top_k == 9
     assert ppr.table.cache == tmp_path
@@ -305,7 +305,7 @@ def test_the_configuration_chooses_the_sampler(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"kind": "random"}, "'ppr' or 'neighbor', got 'random'"),
+        ({"kind": "random"}, "'nodes', 'ppr' or 'neighbor', got 'random'"),
         ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
         ({"fanouts": ()}, r"fanouts .* got \[\]"),
         ({"fanouts": (5, 0)}, r"fanouts .* got \[5, 0\]"),

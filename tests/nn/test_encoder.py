@@ -16,20 +16,21 @@ from mmgraph.nn.moe import MoEConfig
 from mmgraph.testing.factories import randomise
 
 CONFIGS: dict[str, dict[str, Any]] = {
-    "gat": {},
+    "gat": {"gnn": GNNConfig(conv="gat")},
     "sage": {"gnn": GNNConfig(conv="sage")},
-    "lineage": {"gnn": GNNConfig(zero_init=False), "moe": MoEConfig(zero_init=False)},
+    "lineage": {"gnn": GNNConfig(conv="gat", zero_init=False), "moe": MoEConfig(zero_init=False)},
     "bare": {
-        "gnn": GNNConfig(residual=False, norm=False, self_loops=False, zero_init=False),
+        "gnn": GNNConfig(conv="gat", residual=False, norm=False, self_loops=False, zero_init=False),
         "moe": MoEConfig(residual=False, zero_init=False),
     },
-    "no experts": {"moe": MoEConfig(num_experts=0)},
-    "no layers": {"gnn": GNNConfig(num_layers=0)},
-    "all experts": {"moe": MoEConfig(num_experts=3, top_k=3)},
+    "no experts": {"gnn": GNNConfig(conv="gat"), "moe": MoEConfig(num_experts=0)},
+    "no layers": {"gnn": GNNConfig(conv="gat", num_layers=0)},
+    "all experts": {"gnn": GNNConfig(conv="gat"), "moe": MoEConfig(num_experts=3, top_k=3)},
 }
 
 
 def encoder_for(features: dict[str, ModalityFeatures], **config: Any) -> GraphEncoder:
+    config.setdefault("gnn", GNNConfig(conv="gat"))
     return randomise(GraphEncoder(EncoderConfig(dim=16, **config), [item.spec for item in features.values()]))
 
 
@@ -178,13 +179,13 @@ def test_graph_without_features(make_features) -> None:
 
 
 def test_encoder_without_specs() -> None:
-    encoder = GraphEncoder(EncoderConfig(dim=16), [])
+    encoder = GraphEncoder(EncoderConfig(dim=16, gnn=GNNConfig(conv="gat")), [])
     assert encoder({}, edges(), num_nodes=30).embedding.shape == (30, 16)
 
 
 def test_unknown_spec_is_refused_with_the_known_ones(make_features) -> None:
     features = make_features()
-    encoder = GraphEncoder(EncoderConfig(dim=16), [features["text"].spec])
+    encoder = GraphEncoder(EncoderConfig(dim=16, gnn=GNNConfig(conv="gat")), [features["text"].spec])
     with pytest.raises(InputError, match="'image__fake__24'; it knows: 'text__fake__16'"):
         encoder(features, edges())
 
@@ -194,7 +195,7 @@ def test_order_of_specs_does_not_matter(make_features) -> None:
     states = []
     for order in (specs, [*specs[::-1], specs[0]]):
         torch.manual_seed(1)
-        states.append(GraphEncoder(EncoderConfig(dim=16), order).state_dict())
+        states.append(GraphEncoder(EncoderConfig(dim=16, gnn=GNNConfig(conv="gat")), order).state_dict())
     assert states[0].keys() == states[1].keys()
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
@@ -218,7 +219,7 @@ def test_reset_with_generator_is_repeatable_and_leaves_the_global_one(make_featu
 
 def test_dropout_acts_in_training_only(make_features) -> None:
     features, edge_index = make_features(), edges()
-    encoder = encoder_for(features, gnn=GNNConfig(dropout=0.5))
+    encoder = encoder_for(features, gnn=GNNConfig(conv="gat", dropout=0.5))
     assert not torch.equal(encoder(features, edge_index).embedding, encoder(features, edge_index).embedding)
     encoder.eval()
     assert torch.equal(encoder(features, edge_index).embedding, encoder(features, edge_index).embedding)
@@ -228,7 +229,7 @@ def test_dropout_acts_in_training_only(make_features) -> None:
     ("values", "message"),
     [
         ({"dim": 0}, "dim must be at least 1, got 0"),
-        ({"dim": 10}, "multiple of gnn.heads, got dim 10 and 4 heads"),
+        ({"dim": 10, "gnn": GNNConfig(conv="gat")}, "multiple of gnn.heads, got dim 10 and 4 heads"),
     ],
 )
 def test_bad_config(values: dict[str, Any], message: str) -> None:
@@ -239,9 +240,11 @@ def test_bad_config(values: dict[str, Any], message: str) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"conv": "gcn"}, "must be 'gat' or 'sage', got 'gcn'"),
+        ({"conv": "gcn"}, "must be 'sign', 'gat' or 'sage', got 'gcn'"),
         ({"num_layers": -1}, "num_layers must be 0 or more"),
         ({"heads": 0}, "heads must be at least 1"),
+        ({"level_weights": ()}, r"level_weights must be one to three numbers, got \[\]"),
+        ({"hidden_mult": 0.0}, "hidden_mult must be positive, got 0.0"),
         ({"dropout": 1.0}, r"dropout must lie in \[0, 1\)"),
     ],
 )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,8 +41,8 @@ def test_digest_changes_with_weights_and_config(encoder: GraphEncoder) -> None:
     with torch.no_grad():
         encoder.fusion.tokens[0, 0] += 1e-3
     assert encoder_digest(encoder) != before
-    without = GraphEncoder(EncoderConfig(dim=16, moe=MoEConfig(num_experts=0)), encoder.specs)
-    other = GraphEncoder(EncoderConfig(dim=16, moe=MoEConfig(num_experts=0, balance_weight=1.0)), encoder.specs)
+    without = GraphEncoder(EncoderConfig(dim=16, gnn=encoder.config.gnn, moe=MoEConfig(num_experts=0)), encoder.specs)
+    other = GraphEncoder(replace(without.config, moe=MoEConfig(num_experts=0, balance_weight=1.0)), encoder.specs)
     other.load_state_dict(without.state_dict())
     assert encoder_digest(without) != encoder_digest(other)
 
@@ -68,7 +69,7 @@ def test_weights_of_another_config_are_refused(encoder: GraphEncoder, tmp_path: 
     ("change", "message"),
     [
         ({"format": "other"}, "expected a model of format 'mmgraph.encoder'"),
-        ({"version": 99}, "expected version 1, got 99"),
+        ({"version": 99}, "expected version 2, got 99"),
         ({"config": {"dim": 16}}, "expected the configuration of an encoder, got: 'moe'"),
         ({"specs": [{"modality": "text"}]}, "expected the configuration of an encoder"),
         ({"specs": [{"modality": "text", "encoder": "fake", "dim": 0}]}, "dim must be at least 1"),

@@ -40,7 +40,7 @@ def test_scaled_cosine_error_has_a_finite_gradient_at_the_optimum() -> None:
 
 def test_masks_hide_only_what_is_present() -> None:
     batch = GraphBatch.whole(make_graph(num_nodes=300, missing=0.5))
-    masks = draw_masks(batch, MaskConfig(node_rate=0.4, modality_rate=0.3), generator(0))
+    masks = draw_masks(batch.features, 300, MaskConfig(node_rate=0.4, modality_rate=0.3), generator(0))
     for modality, features in batch.features.items():
         assert masks[modality].any()
         assert not (masks[modality] & ~features.present).any()
@@ -48,7 +48,7 @@ def test_masks_hide_only_what_is_present() -> None:
 
 def test_node_masks_hide_all_modalities_of_a_node() -> None:
     batch = GraphBatch.whole(make_graph(num_nodes=300, missing=0.0))
-    masks = draw_masks(batch, MaskConfig(node_rate=0.3), generator(0))
+    masks = draw_masks(batch.features, 300, MaskConfig(node_rate=0.3), generator(0))
     first, *others = masks.values()
     assert all(torch.equal(first, other) for other in others)
     assert first.float().mean().item() == pytest.approx(0.3, abs=0.08)

@@ -10,7 +10,12 @@ from hypothesis import strategies as st
 
 from mmgraph.data.batch import GraphBatch
 from mmgraph.errors import InputError
-from mmgraph.objectives.shortest_path import ShortestPathConfig, hops_from, sample_pairs
+from mmgraph.nn.encoder import EncoderConfig, GraphEncoder
+from mmgraph.nn.gnn import GNNConfig
+from mmgraph.objectives.base import MaskConfig
+from mmgraph.objectives.hops import hops_from
+from mmgraph.objectives.shortest_path import ShortestPathConfig, stratify
+from mmgraph.objectives.subgraph_views import SubgraphViews
 from mmgraph.seeding import generator
 from mmgraph.testing.factories import make_graph
 
@@ -26,6 +31,13 @@ def test_hops_equal_networkx(seed: int, cutoff: int, num_edges: int) -> None:
     expected = nx.single_source_shortest_path_length(reference, 3, cutoff=cutoff)
     hops = hops_from(torch.tensor([3]), edge_index, num_nodes=30, cutoff=cutoff)
     assert hops.tolist() == [expected.get(node, cutoff + 1) for node in range(30)]
+
+
+def distances(batch: GraphBatch, cutoff: int, num_sources: int) -> tuple[torch.Tensor, torch.Tensor]:
+    config = EncoderConfig(dim=8, gnn=GNNConfig(conv="gat"))
+    encoder = GraphEncoder(config, [item.spec for item in batch.features.values()])
+    views = SubgraphViews(encoder, batch, mask=MaskConfig(), seed=0)
+    return views.distances(cutoff, num_sources, generator(1))
 
 
 def two_paths() -> GraphBatch:
@@ -47,7 +59,7 @@ def two_paths() -> GraphBatch:
 
 def test_pairs_stay_inside_a_subgraph_and_distances_are_true() -> None:
     batch = two_paths()
-    pairs, hops = sample_pairs(batch, ShortestPathConfig(cutoff=4, num_sources=3), generator(1))
+    pairs, hops = distances(batch, 4, 3)
     assert hops.numel() == 3 * (24 - 2)
     assert torch.equal(batch.subgraph[pairs[0]], batch.subgraph[pairs[1]])
     position = torch.arange(24) // 2
@@ -57,8 +69,9 @@ def test_pairs_stay_inside_a_subgraph_and_distances_are_true() -> None:
 
 def test_pairs_are_spread_over_the_distances() -> None:
     batch = GraphBatch.whole(make_graph(num_nodes=600, num_edges=900))
-    config = ShortestPathConfig(cutoff=5, max_pairs=300, num_sources=8)
-    _, hops = sample_pairs(batch, config, generator(1))
+    _, every = distances(batch, 5, 8)
+    hops = every[stratify(every, 300, generator(1))]
+    assert hops.numel() == 300
     counts = torch.bincount(hops, minlength=7)
     assert counts[0] == 0
     # Uniform pairs would have about 1 % at distance 1; stratified ones are limited only by how many exist.
@@ -68,7 +81,7 @@ def test_pairs_are_spread_over_the_distances() -> None:
 @pytest.mark.parametrize("num_nodes", [1, 5])
 def test_no_edges_gives_only_unreachable_pairs(num_nodes: int) -> None:
     batch = GraphBatch.whole(make_graph(num_nodes=num_nodes, num_edges=0))
-    _, hops = sample_pairs(batch, ShortestPathConfig(cutoff=3, num_sources=2), generator(1))
+    _, hops = distances(batch, 3, 2)
     assert hops.tolist() == [4] * (2 * (num_nodes - 1))
 
 

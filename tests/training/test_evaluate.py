@@ -21,7 +21,7 @@ from mmgraph.training.config import PretrainConfig
 from mmgraph.training.evaluate import evaluate_run, load_run_encoder, random_copy, tables_by_task
 from mmgraph.training.pretrain import pretrain
 
-ENCODER = EncoderConfig(dim=16, moe=MoEConfig(num_experts=2, top_k=1), gnn=GNNConfig(num_layers=1, heads=2))
+ENCODER = EncoderConfig(dim=16, moe=MoEConfig(num_experts=2, top_k=1), gnn=GNNConfig(conv="sign"))
 
 
 @pytest.fixture(scope="module")

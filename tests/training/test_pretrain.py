@@ -32,7 +32,9 @@ CONFIG = PretrainConfig(
     save_every=4,
     log_every=1,
     device="cpu",
-    encoder=EncoderConfig(dim=16, moe=MoEConfig(num_experts=4), gnn=GNNConfig(num_layers=2, heads=2, dropout=0.1)),
+    encoder=EncoderConfig(
+        dim=16, moe=MoEConfig(num_experts=4), gnn=GNNConfig(conv="gat", num_layers=2, heads=2, dropout=0.1)
+    ),
     sampling=SamplingConfig(kind="ppr", batch_size=8),
 )
 

@@ -1,0 +1,156 @@
+"""The default model: a network over levels and relations of a node's neighbourhood that starts at smoothed features."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from mmgraph.data.features import FeatureSpec, ModalityFeatures
+from mmgraph.data.graph import MultimodalGraph
+from mmgraph.errors import InputError
+from mmgraph.nn.alignment import FeatureAlignment
+from mmgraph.nn.blocks import GraphBlocks, NodeBlocks, content_blocks
+from mmgraph.nn.encoder import EncoderConfig, EncoderOutput
+from mmgraph.nn.moe import MixtureOfExperts
+
+
+class SignEncoder(nn.Module):
+    """Mixture of experts over the blocks of a node, added to a weighted sum of its levels.
+
+    `z = unit(sum_l w_l S^l x) + W_out MoE(h)` with `h = GELU(LayerNorm(sum over blocks of W_b b + ...))`. The blocks
+    are the modalities that a node shows, its levels `S^l x` and the mean over its neighbours along each relation and
+    direction, see `GraphBlocks`. `W_out` is zero at first: the untrained model is the control `smoothed_features` in
+    the aligned space, and training can only add to it. Relations that were not trained on are left out, feature
+    spaces that were not are aligned by `adopt`, so the model runs on graphs that it never saw.
+
+    Propagation has no parameters (SIGN [1], and NARS [2] for relations), the mixture of experts comes after it: a step
+    costs as much as one of a perceptron, and the edge that a loss asks for can be left out exactly.
+
+    Args:
+        config: Shape; `gnn.conv` must be `sign`.
+        specs: The feature spaces to accept.
+        relations: Keys of the relations, see `GraphBlocks.relation_keys`.
+        modalities: Modalities with weights of their own; those of `specs` by default.
+
+    Shapes:
+        - input: `NodeBlocks` of `num_nodes` nodes
+        - output: `embedding` `[num_nodes, dim]`, `levels` the inputs `S^l x`
+
+    References:
+        [1] Frasca et al., 2020, SIGN: Scalable Inception Graph Neural Networks, arXiv:2004.11198.
+        [2] Yu et al., 2020, Scalable Graph Neural Networks for Heterogeneous Graphs, arXiv:2011.09679.
+    """
+
+    def __init__(
+        self,
+        config: EncoderConfig,
+        specs: Iterable[FeatureSpec],
+        relations: Iterable[str] = (),
+        *,
+        modalities: Iterable[str] | None = None,
+    ) -> None:
+        super().__init__()
+        if config.gnn.conv != "sign":
+            raise InputError(f"SignEncoder needs gnn.conv 'sign', got {config.gnn.conv!r}")
+        self.config = config
+        self.alignment = FeatureAlignment(config.dim, sorted(set(specs), key=lambda spec: spec.key))
+        self.modalities = self.alignment.modalities if modalities is None else tuple(modalities)
+        self.relations = tuple(sorted(set(relations))) if config.gnn.relations else ()
+        hidden = round(config.dim * config.gnn.hidden_mult)
+        self.level_weights = nn.Parameter(torch.empty(len(config.gnn.level_weights)))
+        self.level_in = nn.ModuleList(nn.Linear(config.dim, hidden, bias=False) for _ in config.gnn.level_weights)
+        self.modality_in = nn.ModuleList(nn.Linear(config.dim, hidden) for _ in self.modalities)
+        # One column more: the logarithm of the number of neighbours.
+        self.relation_in = nn.ModuleList(nn.Linear(config.dim + 1, hidden) for _ in self.relations)
+        self.degree_in = nn.Linear(2, hidden)
+        self.norm = nn.LayerNorm(hidden)
+        self.moe = MixtureOfExperts(hidden, config.moe)
+        self.out = nn.Linear(hidden, config.dim)
+        self.reset_parameters()
+
+    @property
+    def specs(self) -> tuple[FeatureSpec, ...]:
+        """The feature spaces that the model accepts."""
+        return self.alignment.specs
+
+    @property
+    def dim(self) -> int:
+        """Width of the embedding."""
+        return self.config.dim
+
+    @property
+    def num_layers(self) -> int:
+        """Number of levels above the node itself."""
+        return len(self.config.gnn.level_weights) - 1
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the parameters."""
+        return self.level_weights.device
+
+    def reset_parameters(self, generator: torch.Generator | None = None, *, zero_init: bool | None = None) -> None:
+        """Draw all parameters anew; the alignment of features stays.
+
+        Args:
+            generator: Gives the seed; torch's global generator is then left as it was.
+            zero_init: Whether the correction starts at zero; as configured by default.
+        """
+        if generator is not None:
+            seed = int(torch.randint(2**62, (1,), generator=generator, device=generator.device))
+            with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+                torch.manual_seed(seed)
+                self.reset_parameters(zero_init=zero_init)
+            return
+        with torch.no_grad():
+            self.level_weights.copy_(torch.tensor(self.config.gnn.level_weights))
+        for module in (*self.level_in, *self.modality_in, *self.relation_in, self.degree_in, self.norm, self.out):
+            assert isinstance(module, nn.Linear | nn.LayerNorm)
+            module.reset_parameters()
+        self.moe.reset_parameters()
+        if self.config.gnn.zero_init if zero_init is None else zero_init:
+            nn.init.zeros_(self.out.weight)
+            nn.init.zeros_(self.out.bias)
+
+    def adopt(self, features: Iterable[ModalityFeatures]) -> None:
+        """Accept the feature spaces of another graph: those that are new are aligned by their principal axes."""
+        self.alignment.fit([item for item in features if item.spec not in self.specs])
+
+    def graph_blocks(self, graph: MultimodalGraph) -> GraphBlocks:
+        """The blocks of all nodes of a graph, on its device.
+
+        Raises:
+            InputError: If a feature space is unknown.
+        """
+        return GraphBlocks(graph, self.alignment, num_levels=self.num_layers)
+
+    def encode_content(self, features: Mapping[str, ModalityFeatures], num_nodes: int) -> EncoderOutput:
+        """Embed nodes without edges, for instance queries."""
+        output: EncoderOutput = self(content_blocks(features, self.alignment, num_nodes, num_levels=self.num_layers))
+        return output
+
+    def forward(self, blocks: NodeBlocks) -> EncoderOutput:
+        """Embed nodes."""
+        levels = blocks.levels
+        base = torch.stack([weight * level for weight, level in zip(self.level_weights, levels, strict=True)]).sum(0)
+        hidden = self._hidden(blocks)
+        mixed, routing = self.moe(nn.functional.gelu(self.norm(hidden)))
+        embedding = nn.functional.normalize(base, dim=1, eps=1e-6) + self.out(mixed)
+        return EncoderOutput(embedding, levels, routing)
+
+    def _hidden(self, blocks: NodeBlocks) -> Tensor:
+        degree = blocks.degree.to(self.level_weights.dtype)
+        hidden: Tensor = self.degree_in(torch.stack([degree.log1p(), (degree > 0).to(degree.dtype)], dim=1))
+        for linear, level in zip(self.level_in, blocks.levels, strict=True):
+            hidden = hidden + linear(nn.functional.normalize(level, dim=1, eps=1e-6))
+        for modality, linear in zip(self.modalities, self.modality_in, strict=True):
+            if modality in blocks.content:
+                rows, values = blocks.content[modality]
+                hidden = hidden.index_add(0, rows, linear(values).to(hidden.dtype))
+        for block in blocks.relations:
+            if block.key in self.relations:
+                linear = self.relation_in[self.relations.index(block.key)]
+                inputs = torch.cat([block.mean, block.weight.log1p().unsqueeze(1)], dim=1)
+                hidden = hidden.index_add(0, block.rows, linear(inputs).to(hidden.dtype))
+        return hidden

@@ -1,0 +1,138 @@
+"""Views of single nodes over precomputed blocks, for a `SignEncoder`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from mmgraph.data.graph import MultimodalGraph
+from mmgraph.nn.blocks import GraphBlocks
+from mmgraph.nn.encoder import EncoderOutput
+from mmgraph.nn.sign import SignEncoder
+from mmgraph.objectives.base import BatchViews, LinkView, MaskConfig
+from mmgraph.objectives.hops import hops_from
+
+
+class GraphEdges:
+    """Edges of a graph to draw pairs from, once per graph.
+
+    Args:
+        graph: The graph.
+    """
+
+    def __init__(self, graph: MultimodalGraph) -> None:
+        edge_index, edge_type = graph.message_edges()
+        other = edge_index[0] != edge_index[1]
+        self.edge_index, self.edge_type = edge_index[:, other], edge_type[other]
+        # By type, so that a draw is: a type, then an edge of it.
+        order = torch.argsort(self.edge_type, stable=True)
+        self._order = order
+        self._count = torch.bincount(self.edge_type, minlength=1)
+        self._first = torch.cumsum(self._count, 0) - self._count
+
+    def draw(self, count: int, exponent: float, generator: torch.Generator) -> Tensor:
+        """Draw edges with replacement, `[2, count]`; none from a graph without edges.
+
+        Args:
+            count: Number of edges.
+            exponent: A type is drawn in proportion to its number of edges to this power.
+            generator: Source of randomness.
+        """
+        if self.edge_type.numel() == 0:
+            return self.edge_index[:, :0]
+        weight = torch.where(self._count > 0, self._count.double().clamp(min=1).pow(exponent), 0.0)
+        chosen = torch.multinomial(weight, count, replacement=True, generator=generator)
+        device = chosen.device
+        place = (torch.rand(count, generator=generator, device=device).double() * self._count[chosen]).long()
+        place = torch.minimum(place, self._count[chosen] - 1)
+        return self.edge_index[:, self._order[self._first[chosen] + place]]
+
+
+class NodeViews(BatchViews):
+    """Views of seed nodes with all of their neighbours.
+
+    Args:
+        encoder: The model that is trained.
+        graph: The graph.
+        blocks: Its blocks.
+        edges: Its edges.
+        seeds: `[num_seeds]`: positions of the nodes.
+        mask: How to corrupt them.
+        seed: Specific to this batch.
+    """
+
+    def __init__(
+        self,
+        encoder: SignEncoder,
+        graph: MultimodalGraph,
+        blocks: GraphBlocks,
+        edges: GraphEdges,
+        seeds: Tensor,
+        *,
+        mask: MaskConfig,
+        seed: int,
+    ) -> None:
+        self.encoder, self.graph, self.blocks, self.edges = encoder, graph, blocks, edges
+        self.graph_name = graph.name
+        self.node_index = seeds
+        self.num_seeds = seeds.numel()
+        self.features = {name: item.take(seeds) for name, item in graph.features.items()}
+        self.mask = mask
+        self.seed = seed
+
+    def encode(self, *, masked: Mapping[str, Tensor] | None = None) -> EncoderOutput:
+        """Embed the seeds; what they hide, their neighbours still show of themselves."""
+        shown = None if masked is None else {name: ~rows for name, rows in masked.items()}
+        output: EncoderOutput = self.encoder(self.blocks.gather(self.node_index, shown=shown))
+        return output
+
+    def reduced(self, rows: Tensor, shown: Mapping[str, Tensor], *, alone: bool) -> Tensor:
+        """Embed some seeds that show less."""
+        output: EncoderOutput = self.encoder(self.blocks.gather(self.node_index[rows], shown=shown, alone=alone))
+        return output.embedding
+
+    def levels(self) -> list[Tensor]:
+        """The levels that the network reads."""
+        return [level[self.node_index] for level in self.blocks.levels]
+
+    def links(self, count: int, exponent: float, *, cold: float, more: Tensor) -> LinkView | None:
+        """Edges of the whole graph, each left out of the propagation of its own two ends. Candidates are the seeds."""
+        random = self.generator("links")
+        nodes = self.edges.draw(count, exponent, random)
+        if nodes.numel() == 0:
+            return None
+        source = self.encoder(self.blocks.gather(nodes[0], without=nodes[1])).embedding
+        target = self.encoder(self.blocks.gather(nodes[1], without=nodes[0])).embedding
+        is_cold = torch.rand(nodes.size(1), generator=random, device=nodes.device) < cold
+        rows = torch.nonzero(is_cold & self.blocks.has_content[nodes[0]]).flatten()
+        if rows.numel():
+            alone = self.encoder(self.blocks.gather(nodes[0, rows], alone=True)).embedding
+            source = source.index_copy(0, rows, alone.to(source.dtype))
+        candidates = torch.cat([self.node_index, more])
+        first, second = (self._negatives(nodes[i], nodes[1 - i], candidates) for i in (0, 1))
+        return LinkView(source, target, self.clean.embedding, (first, second), nodes, self.node_index)
+
+    def _negatives(self, query: Tensor, positive: Tensor, candidates: Tensor) -> Tensor:
+        known = self.blocks.adjacency.neighbours_among(query, candidates)
+        wrong_type = self.graph.node_type[positive].unsqueeze(1) != self.graph.node_type[candidates]
+        return ~(known | wrong_type | (query.unsqueeze(1) == candidates))
+
+    def distances(self, cutoff: int, num_sources: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Distances in the whole graph, from random seeds to all other seeds."""
+        device = self.node_index.device
+        order = torch.randperm(self.num_seeds, generator=generator, device=device)
+        rows = torch.arange(self.num_seeds, device=device)
+        pairs, hops = [rows.new_zeros(2, 0)], [rows[:0]]
+        for source in order[:num_sources]:
+            found = hops_from(
+                self.node_index[source : source + 1],
+                self.edges.edge_index,
+                num_nodes=self.graph.num_nodes,
+                cutoff=cutoff,
+            )[self.node_index]
+            other = found > 0
+            pairs.append(torch.stack([source.expand_as(rows)[other], rows[other]]))
+            hops.append(found[other])
+        return torch.cat(pairs, dim=1), torch.cat(hops)
