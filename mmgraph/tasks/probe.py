@@ -21,7 +21,8 @@ class ProbeConfig:
         weight_decays: Factors of the squared norm to try, strongest first; each starts from the weights before it.
         refine: Then try the geometric means of the best factor and its neighbours.
         max_steps: Most steps of L-BFGS per factor.
-        patience: Stop after this many factors in a row that are no better on validation data.
+        patience: Stop after this many factors in a row that are no better on validation data, or at once when both
+            the score and the loss there are worse than at the best.
         tolerance: A factor is done when a step gains less than this, in nats per row.
     """
 
@@ -150,8 +151,11 @@ class _Path:
             before = self.best if self.tried else None
             weight = self._try(decay, weight)
             worse = 0 if before is None or self.best is not before else worse + 1
-            if worse == config.patience:
-                break
+            both_worse = before is not None and all(
+                a < b for a, b in zip(self.tried[-1].score, before.score, strict=True)
+            )
+            if both_worse or worse == config.patience:
+                break  # weaker factors take most of the steps
         if not config.refine:
             return
         centre, decays = self.best, [tried.decay for tried in self.tried]
