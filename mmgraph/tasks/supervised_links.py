@@ -42,11 +42,11 @@ class LinkConfig(NetworkConfig):
 
     dim: int = 128
     dropout: float = 0.2
-    learning_rate: float = 0.005
+    learning_rate: float = 0.01
     temperature: float = 0.1
     batch_pairs: int = 8192
     num_negatives: int = 512
-    steps: int = 200
+    steps: int = 150
     check_every: int = 10
     patience: int = 4
 

@@ -18,6 +18,9 @@ def test_projected_sage_is_the_layer_of_pyg() -> None:
     theirs.lin_r.load_state_dict(ours.own.state_dict())
     x, edges = torch.randn(30, 12), torch.randint(25, (2, 90))  # the last five nodes have no edge
     assert torch.allclose(ours(x, edges), theirs(x, edges), atol=1e-5)
+    for layer in (ours, theirs):
+        layer(x, edges).square().sum().backward()
+    assert torch.allclose(ours.neighbours.weight.grad, theirs.lin_l.weight.grad, atol=1e-3)
 
 
 @pytest.mark.parametrize("conv", ["sage", "gat"])
