@@ -23,28 +23,31 @@ def expected_sampled_rank(rank: Tensor, num_candidates: int, num_sampled: int) -
 
 
 def sampled_ranking_metrics(
-    ranks: Ranks, num_sampled: int, *, seed: int = 0, ks: Sequence[int] = (1, 3, 10)
+    ranks: Ranks, num_sampled: int, *, seed: int = 0, ks: Sequence[int] = (1, 3, 10), warn: bool = True
 ) -> dict[str, float]:
     """What `ranking_metrics` would have been with `num_sampled` random negatives per positive.
 
     Only for comparison with published numbers: sampled metrics can reverse the order of two systems. The terms of
-    the sample are in each name, `mrr@sampled(100,0)`, and a warning is raised. Negatives are drawn with replacement.
+    the sample are in each name, `mrr@sampled(100,0)`, and a warning is raised unless that is switched off. Negatives
+    are drawn with replacement.
 
     Args:
         ranks: Ranks among all candidates.
         num_sampled: Negatives per positive.
         seed: Seed of the sample.
         ks: Cut-offs of `hits@k`.
+        warn: Raise a warning.
 
     Raises:
         InputError: If `num_sampled` is below 1.
     """
     if num_sampled < 1:
         raise InputError(f"num_sampled must be at least 1, got {num_sampled}")
-    warnings.warn(
-        f"metrics over {num_sampled} sampled negatives can reverse the order of systems; report full ranking",
-        stacklevel=2,
-    )
+    if warn:
+        warnings.warn(
+            f"metrics over {num_sampled} sampled negatives can reverse the order of systems; report full ranking",
+            stacklevel=2,
+        )
     chance = ((ranks.rank - 1) / (ranks.num_candidates - 1)).clamp(0, 1).cpu()
     random = generator(seed, "sampled negatives", num_sampled)
     above = torch.binomial(torch.full_like(chance, float(num_sampled)), chance, generator=random)

@@ -116,6 +116,10 @@ class PairSet:
         self.num_nodes = num_nodes
         self.keys = torch.unique(pairs[0] * num_nodes + pairs[1])
 
+    def pairs(self) -> Tensor:
+        """All pairs `[2, n]`, each once, in ascending order."""
+        return torch.stack([self.keys // self.num_nodes, self.keys % self.num_nodes])
+
     def contains(self, pairs: Tensor) -> Tensor:
         """Which of the pairs `[2, n]` are in the set, `[n]`, bool."""
         return torch.isin(pairs[0] * self.num_nodes + pairs[1], self.keys)

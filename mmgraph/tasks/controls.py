@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -35,7 +35,7 @@ def raw_features(graph: MultimodalGraph) -> EmbeddingTable:
     Raises:
         InputError: If the graph has no features at all.
     """
-    values = _concatenated(graph)
+    values = node_contents(graph)
     known = _has_content(graph)
     source, target = graph.message_edges()[0]
     use = known[source] & ~known[target]
@@ -81,19 +81,23 @@ def smoothed_features(
         raise unknown_choice("combine", combine, ("weighted", "concat"))
     if combine == "weighted" and len(weights) != len(hops):
         raise InputError(f"expected one weight per hop, got {len(weights)} weights for {len(hops)} hops")
-    adjacency = _normalised_adjacency(graph)
-    level = raw_features(graph).vectors
-    levels = []
-    for hop in range(max(hops) + 1):
-        if hop:
-            level = torch.sparse.mm(adjacency, level)
-        if hop in hops:
-            levels.append(level)
+    walk = itertools.islice(smoothed_levels(graph, raw_features(graph).vectors), max(hops) + 1)
+    levels = [level for hop, level in enumerate(walk) if hop in hops]
     if combine == "concat":
         vectors = torch.cat([torch.nn.functional.normalize(level, dim=1) for level in levels], dim=1)
         return EmbeddingTable.for_graph(graph, vectors, model="smoothed features (concat)")
-    vectors = sum((weight * level for weight, level in zip(weights, levels, strict=True)), torch.zeros_like(level))
+    vectors = torch.zeros_like(levels[0])
+    for weight, level in zip(weights, levels, strict=True):
+        vectors.add_(level, alpha=weight)
     return EmbeddingTable.for_graph(graph, vectors, model="smoothed features")
+
+
+def smoothed_levels(graph: MultimodalGraph, vectors: Tensor) -> Iterator[Tensor]:
+    """`x`, `A x`, `A^2 x`, ... without end, `[num_nodes, dim]` each; see `smoothed_features`."""
+    adjacency = _normalised_adjacency(graph)
+    while True:
+        yield vectors
+        vectors = torch.sparse.mm(adjacency, vectors)
 
 
 def raw_query(
@@ -186,8 +190,12 @@ def item_knn(
     return score
 
 
-def _concatenated(graph: MultimodalGraph) -> Tensor:
-    """Centred unit-norm modalities side by side, absent ones zero: `[num_nodes, sum of dims]`."""
+def node_contents(graph: MultimodalGraph) -> Tensor:
+    """Centred unit-norm modalities side by side, absent ones zero: `[num_nodes, sum of dims]`; no edge is read.
+
+    Raises:
+        InputError: If the graph has no features at all.
+    """
     if not graph.features:
         raise InputError(f"graph {graph.name!r} has no features to make a control of")
     blocks = []

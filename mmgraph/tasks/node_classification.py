@@ -61,7 +61,7 @@ class NodeClassificationTask(Task):
     def protocol(self) -> str:
         """One line for the report."""
         return (
-            "linear probe on standardised frozen vectors; logistic regression by L-BFGS, weight decay chosen on "
+            "linear probe on frozen vectors, centred and scaled by one number; logistic regression by L-BFGS, weight decay chosen on "
             f"valid; {'multi-label, AUC over labels with both classes' if self.multi_label else 'one label'}"
         )
 

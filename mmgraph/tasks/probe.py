@@ -8,7 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mmgraph.errors import InputError
 from mmgraph.metrics.classification import accuracy, multilabel_macro_f1
+from mmgraph.tasks.logistic import minimise, principal_axes
 
 
 @dataclass(frozen=True)
@@ -17,13 +19,24 @@ class ProbeConfig:
 
     Attributes:
         weight_decays: Factors of the squared norm to try, strongest first; each starts from the weights before it.
+        refine: Then try the geometric means of the best factor and its neighbours.
         max_steps: Most steps of L-BFGS per factor.
-        patience: Stop after this many factors in a row that are no better on validation data.
+        patience: Stop after this many factors in a row that are no better on validation data, or at once when both
+            the score and the loss there are worse than at the best.
+        tolerance: A factor is done when a step gains less than this, in nats per row.
     """
 
-    weight_decays: tuple[float, ...] = (1.0, 0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4)
+    weight_decays: tuple[float, ...] = (1000.0, 100.0, 10.0, 1.0, 0.1, 0.01, 1e-3, 1e-4)
+    refine: bool = True
     max_steps: int = 100
-    patience: int = 3
+    patience: int = 2
+    tolerance: float = 1e-5
+
+    def __post_init__(self) -> None:
+        if not self.weight_decays or min(self.weight_decays) <= 0:
+            raise InputError(f"weight_decays must be positive numbers, got {list(self.weight_decays)}")
+        if list(self.weight_decays) != sorted(set(self.weight_decays), reverse=True):
+            raise InputError(f"weight_decays must be in descending order, got {list(self.weight_decays)}")
 
 
 @dataclass(frozen=True)
@@ -32,7 +45,7 @@ class ProbeSelection:
 
     Attributes:
         weight_decay: The chosen factor of the squared norm.
-        num_steps: Steps of L-BFGS up to it.
+        num_steps: Steps of L-BFGS over all factors that were tried.
         score: Score on validation data: accuracy, or minus the cross-entropy if there are several labels.
         threshold: Probability from which a label is predicted, if there are several labels.
     """
@@ -54,18 +67,18 @@ class LinearProbe:
     Attributes:
         weight: `[dim + 1, num_classes]`, the last row is the bias.
         mean: `[dim]`: mean of the training rows.
-        scale: `[dim]`: their standard deviation, 1 where it is zero.
+        scale: Root mean square over all entries of the centred training rows, 1 if that is zero.
         selection: How it was chosen.
     """
 
     weight: Tensor
     mean: Tensor
-    scale: Tensor
+    scale: float
     selection: ProbeSelection
 
     def logits(self, vectors: Tensor) -> Tensor:
         """Logits `[n, num_classes]` of vectors `[n, dim]`."""
-        return _standardised(vectors, self.mean, self.scale) @ self.weight
+        return (vectors.float() - self.mean).div_(self.scale) @ self.weight[:-1] + self.weight[-1]
 
 
 def fit_probe(
@@ -73,9 +86,14 @@ def fit_probe(
 ) -> LinearProbe:
     """Minimise `cross-entropy + weight_decay / 2 * |weight|^2` along a path of weight decays and keep the best.
 
+    Vectors are centred and divided by one number for all columns, so a rotated embedding gets the same score.
+    Standardising each column instead blows up columns of little variance, which hold mostly noise: it took 12 points
+    of accuracy from the words of Cora, and 20 from smoothed ones.
+
     The problem is convex and the weights start at zero, so nothing is random, and there is no learning rate to tune:
     with Adam instead, accuracy fell up to 2 points short of the optimum of the same loss. Along the path, the score
-    on validation data counts first, then the loss there. Means and scales come from the training rows alone.
+    on validation data counts first, then the loss there. Mean and scale come from the training rows alone. Rows are
+    turned into their principal axes first, which changes no solution and saves time (`principal_axes`).
 
     Args:
         train: Vectors `[n, dim]` and targets, int64 `[n]` (classes) or bool `[n, num_classes]` (labels).
@@ -83,62 +101,88 @@ def fit_probe(
         num_classes: Number of classes or labels.
         config: The grid.
     """
-    config = config or ProbeConfig()
-    mean = train[0].mean(dim=0)
-    scale = train[0].std(dim=0, correction=0)
-    scale = torch.where(scale > 1e-12, scale, 1.0)
-    x, valid_x = _standardised(train[0], mean, scale), _standardised(valid[0], mean, scale)
-    weight = torch.zeros(x.size(1), num_classes, device=x.device)
-    best: tuple[tuple[float, float], float, int, Tensor] | None = None
-    num_steps = worse = 0
-    for decay in config.weight_decays:
-        weight, steps = _minimise(x, train[1], weight, decay, config.max_steps)
-        num_steps += steps
-        score = validation_score(valid_x @ weight, valid[1])
-        if best is None or score > best[0]:
-            best, worse = (score, decay, num_steps, weight), 0
-            continue
-        worse += 1
-        if worse == config.patience:
-            break
-    assert best is not None
-    threshold = best_threshold((valid_x @ best[3]).sigmoid(), valid[1]) if valid[1].dim() == 2 else None
-    return LinearProbe(best[3], mean, scale, ProbeSelection(best[1], best[2], best[0][0], threshold))
+    path = _Path(train, valid, num_classes, config or ProbeConfig())
+    path.walk()
+    best = path.best
+    threshold = best_threshold((path.valid @ best.weight).sigmoid(), valid[1]) if valid[1].dim() == 2 else None
+    selection = ProbeSelection(best.decay, path.num_steps, best.score[0], threshold)
+    return LinearProbe(path.unrotated(best.weight), path.mean, path.scale, selection)
 
 
-def _minimise(x: Tensor, target: Tensor, start: Tensor, decay: float, max_steps: int) -> tuple[Tensor, int]:
-    """Weights at the minimum, and the number of steps; the gradient is `x' (probability - target) / n`, written out."""
-    weight = start.clone().requires_grad_(True)
-    optimizer = torch.optim.LBFGS(
-        [weight],
-        max_iter=max_steps,
-        max_eval=2 * max_steps,
-        history_size=10,
-        tolerance_grad=1e-4,
-        tolerance_change=1e-6,
-        line_search_fn="strong_wolfe",
-    )
-    rows = torch.arange(len(x), device=x.device)
+@dataclass(frozen=True, eq=False)
+class _Tried:
+    decay: float
+    score: tuple[float, float]
+    weight: Tensor
 
-    @torch.no_grad()
-    def closure() -> float:
-        logits = x @ weight
-        if target.dim() == 1:
-            log_probability = logits.log_softmax(dim=1)
-            loss = -log_probability[rows, target].mean()
-            error = log_probability.exp_()
-            error[rows, target] -= 1
-        else:
-            wide = target.float()
-            loss = (torch.nn.functional.softplus(logits) - logits * wide).sum(dim=1).mean()
-            error = logits.sigmoid_() - wide
-        penalised = weight.clone()
-        penalised[-1] = 0  # the bias is free
-        weight.grad = (x.t() @ error).div_(len(x)).add_(penalised, alpha=decay)
-        return float(loss + 0.5 * decay * penalised.square().sum())
 
-    optimizer.step(closure)  # type: ignore[no-untyped-call]
-    return weight.detach(), int(optimizer.state[weight]["n_iter"])
+class _Path:
+    """Solutions by weight decay, and what they share: rows that are centred, scaled and turned, with ones appended."""
+
+    def __init__(
+        self, train: tuple[Tensor, Tensor], valid: tuple[Tensor, Tensor], num_classes: int, config: ProbeConfig
+    ) -> None:
+        self.config, self.num_classes = config, num_classes
+        self.target, self.valid_target = train[1], valid[1]
+        rows = train[0].float()
+        self.dim, self.mean = rows.size(1), rows.mean(dim=0)
+        x = rows - self.mean
+        # Constant columns say nothing; centred they are zero but for rounding.
+        self.columns = torch.nonzero(rows.amax(dim=0) > rows.amin(dim=0)).flatten()
+        x, valid_x = x[:, self.columns], (valid[0].float() - self.mean)[:, self.columns]
+        rms = float(x.double().square().mean().sqrt()) if x.numel() else 0.0
+        self.scale = rms if rms > 0 else 1.0
+        # An axis of variance v moves a logit by about v / decay at most: this far below the least decay it is nothing.
+        self.axes = principal_axes(x / self.scale, 1e-3 * min(config.weight_decays)) if x.numel() else None
+        self.train, self.valid = self._turned(x), self._turned(valid_x)
+        self.tried: list[_Tried] = []
+        self.num_steps = 0
+
+    @property
+    def best(self) -> _Tried:
+        """The best on validation data, the first of equal ones."""
+        return max(self.tried, key=lambda tried: tried.score)
+
+    def walk(self) -> None:
+        """Try the factors from strong to weak, then those between the best and its neighbours."""
+        config, worse = self.config, 0
+        weight = torch.zeros(self.train.size(1), self.num_classes, device=self.train.device)
+        for decay in config.weight_decays:
+            before = self.best if self.tried else None
+            weight = self._try(decay, weight)
+            worse = 0 if before is None or self.best is not before else worse + 1
+            both_worse = before is not None and all(
+                a < b for a, b in zip(self.tried[-1].score, before.score, strict=True)
+            )
+            if both_worse or worse == config.patience:
+                break  # weaker factors take most of the steps
+        if not config.refine:
+            return
+        centre, decays = self.best, [tried.decay for tried in self.tried]
+        place = decays.index(centre.decay)
+        for other in decays[max(place - 1, 0) : place] + decays[place + 1 : place + 2]:
+            self._try((centre.decay * other) ** 0.5, centre.weight)
+
+    def unrotated(self, weight: Tensor) -> Tensor:
+        """Weights `[dim + 1, num_classes]` for scaled vectors in the columns that were given."""
+        whole = weight.new_zeros(self.dim + 1, weight.size(1))
+        whole[self.columns] = weight[:-1] if self.axes is None else self.axes @ weight[:-1]
+        whole[-1] = weight[-1]
+        return whole
+
+    def _try(self, decay: float, start: Tensor) -> Tensor:
+        config = self.config
+        weight, steps = minimise(
+            self.train, self.target, start, decay, max_steps=config.max_steps, tolerance=config.tolerance
+        )
+        self.num_steps += steps
+        self.tried.append(_Tried(decay, validation_score(self.valid @ weight, self.valid_target), weight))
+        return weight
+
+    def _turned(self, x: Tensor) -> Tensor:
+        x = x / self.scale
+        x = x if self.axes is None else x @ self.axes
+        return torch.cat([x, x.new_ones(len(x), 1)], dim=1)
 
 
 def validation_score(logits: Tensor, target: Tensor) -> tuple[float, float]:
@@ -156,9 +200,3 @@ def best_threshold(probability: Tensor, target: Tensor) -> float:
     if not bool(target.any()):
         return 0.5
     return max(choices, key=lambda threshold: multilabel_macro_f1(probability >= threshold, target))
-
-
-def _standardised(vectors: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
-    """Standardise and append a column of ones for the bias: `[n, dim + 1]`."""
-    values = (vectors.float() - mean) / scale
-    return torch.cat([values, values.new_ones(len(values), 1)], dim=1)

@@ -11,52 +11,51 @@ from torch import Tensor, nn
 from mmgraph.data.graph import MultimodalGraph
 from mmgraph.seeding import derive_seed
 from mmgraph.tasks.controls import raw_features
+from mmgraph.tasks.networks import GraphNetwork, NetworkConfig, network_input
 from mmgraph.tasks.node_classification import NodeClassificationTask
 from mmgraph.tasks.probe import best_threshold, validation_score
 
 
 @dataclass(frozen=True)
-class SupervisedConfig:
-    """Size and training of a supervised control.
+class SupervisedConfig(NetworkConfig):
+    """Shape and training of a supervised control; the defaults are those of GCN [1], at width 64.
 
     Attributes:
+        conv: `sage` or `gat`.
         dim: Width of the hidden layers.
-        num_layers: Number of GraphSAGE layers; 0 makes a perceptron with one hidden layer, which sees no edges.
-        dropout: Dropout on the input and on hidden layers.
+        num_layers: Number of graph layers; 0 makes a perceptron with one hidden layer, which sees no edges.
+        heads: Heads of a hidden `gat` layer.
+        dropout: Dropout on the input of every layer.
         learning_rate: Learning rate of Adam.
         weight_decay: Weight decay of Adam.
         epochs: Most full-batch steps.
         patience: Stop after this many steps without a better score on validation data.
+
+    References:
+        [1] Kipf and Welling, 2017, Semi-Supervised Classification with Graph Convolutional Networks, arXiv:1609.02907.
     """
 
-    dim: int = 128
-    num_layers: int = 2
-    dropout: float = 0.5
-    learning_rate: float = 0.005
+    learning_rate: float = 0.01
     weight_decay: float = 5e-4
     epochs: int = 200
     patience: int = 40
 
 
-class _SageClassifier(nn.Module):
-    """Linear, then GraphSAGE layers with residual connections, then linear."""
+@dataclass(frozen=True)
+class StoppedTraining:
+    """A supervised control at the step that was best on validation data.
 
-    def __init__(self, in_dim: int, num_classes: int, config: SupervisedConfig) -> None:
-        from torch_geometric.nn import SAGEConv
+    Attributes:
+        logits: `[num_nodes, num_classes]`, in the order of the graph.
+        epoch: The chosen step.
+        score: Score on validation data: accuracy, or minus the cross-entropy if there are several labels.
+        threshold: Probability from which a label is predicted, if there are several labels.
+    """
 
-        super().__init__()
-        self.dropout = nn.Dropout(config.dropout)
-        self.first = nn.Linear(in_dim, config.dim)
-        self.layers = nn.ModuleList([SAGEConv(config.dim, config.dim) for _ in range(config.num_layers)])
-        self.last = nn.Linear(config.dim, num_classes)
-
-    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
-        """Logits `[num_nodes, num_classes]`."""
-        hidden = self.first(self.dropout(x)).relu()
-        for layer in self.layers:
-            hidden = hidden + layer(self.dropout(hidden), edge_index).relu()
-        logits: Tensor = self.last(self.dropout(hidden))
-        return logits
+    logits: Tensor
+    epoch: int
+    score: float
+    threshold: float | None
 
 
 def supervised_sage(
@@ -67,10 +66,10 @@ def supervised_sage(
     seed: int = 0,
     config: SupervisedConfig | None = None,
 ) -> dict[str, float]:
-    """Train a small GraphSAGE [1] on the train labels, full batch, stop early on valid, then read `split`.
+    """Train a small GraphSAGE [1], or what `config.conv` says, on the train labels, then read the labels of `split`.
 
-    Input are the raw features (`raw_features`) and all edges in both directions. With `num_layers=0` it is the
-    supervised perceptron on raw features.
+    Full batch, all edges in both directions, early stopping on valid. Input are the raw features, see
+    `network_input`. With `num_layers=0` it is the supervised perceptron on raw features.
 
     Raises:
         InputError: If the labels cannot be trained on, see `NodeClassificationTask.check_trainable`.
@@ -79,25 +78,34 @@ def supervised_sage(
         [1] Hamilton et al., 2017, Inductive Representation Learning on Large Graphs, arXiv:1706.02216.
     """
     task.check_split(split)
+    trained = train_supervised(graph, task, seed=seed, config=config)
+    ids, labels = task.examples(split)
+    rows = torch.from_numpy(graph.node_ids.positions(ids)).to(graph.device)
+    return task.metrics(trained.logits[rows], labels.to(graph.device), trained.threshold)
+
+
+def train_supervised(
+    graph: MultimodalGraph, task: NodeClassificationTask, *, seed: int = 0, config: SupervisedConfig | None = None
+) -> StoppedTraining:
+    """Train on the train labels and stop on valid, see `supervised_sage`; no label of `test` is read."""
     task.check_ids(graph)
     task.check_trainable()
     config = config or SupervisedConfig()
     table = raw_features(graph)
-    # Rows of unit norm have entries near 1 / sqrt(dim); layers are initialised for entries near 1.
-    x, edge_index = table.vectors * table.dim**0.5, graph.message_edges()[0]
+    x, edge_index = network_input(table.vectors), graph.message_edges()[0]
     parts = {name: task.selectable(name) for name in ("train", "valid")}
     rows = {name: table.positions(ids) for name, (ids, _) in parts.items()}
     target = {name: labels.to(x.device) for name, (_, labels) in parts.items()}
+    wanted = target["train"].float() if task.multi_label else target["train"]
     loss_function = nn.functional.binary_cross_entropy_with_logits if task.multi_label else nn.functional.cross_entropy
     with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
         torch.manual_seed(derive_seed(seed, "supervised sage", task.name))
-        model = _SageClassifier(table.dim, len(task.classes), config).to(x.device)
+        model = GraphNetwork(x.size(1), len(task.classes), config).to(x.device)
         optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
         best: tuple[tuple[float, float], int, dict[str, Tensor]] | None = None
         for epoch in range(config.epochs):
             model.train()
             logits = model(x, edge_index)[rows["train"]]
-            wanted = target["train"].float() if task.multi_label else target["train"]
             optimizer.zero_grad(set_to_none=True)
             loss_function(logits, wanted).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -112,8 +120,5 @@ def supervised_sage(
     model.load_state_dict(best[2])
     with torch.no_grad():
         logits = model(x, edge_index)
-    threshold = None
-    if task.multi_label:
-        threshold = best_threshold(logits[rows["valid"]].sigmoid(), target["valid"])
-    ids, labels = task.examples(split)
-    return task.metrics(logits[table.positions(ids)], labels.to(x.device), threshold)
+    threshold = best_threshold(logits[rows["valid"]].sigmoid(), target["valid"]) if task.multi_label else None
+    return StoppedTraining(logits, best[1], best[0][0], threshold)

@@ -33,6 +33,8 @@ TRAINED, RANDOM_INIT, RAW, SMOOTHED = "trained", "random init", "raw features", 
 CONTROLS = (RANDOM_INIT, RAW, SMOOTHED)
 SUPERVISED = "supervised"
 """Not in `CONTROLS`, because it trains networks of its own."""
+BEST_SMOOTHED = "best smoothed"
+"""Not in `CONTROLS`, because it tries many forms of smoothing."""
 
 
 def evaluate_run(
@@ -58,15 +60,15 @@ def evaluate_run(
         out: Where to write; `<run>/evaluation/<graph>.json` by default.
         device: Where the model runs.
         controls: Which of `random init`, `raw features`, `smoothed features` to add; with any of them come those
-            that belong to a kind of task (`popularity`, `item-knn`). `supervised` adds a GraphSAGE and a perceptron
-            trained on the labels of each classification task.
+            that belong to a kind of task (`popularity`, `item-knn`). `supervised` adds networks trained on the
+            labels or edges of each task, `best smoothed` the form of smoothing that is best on its valid split.
 
     Raises:
         InputError: If the run is not finished, or graph, tasks or controls are unknown.
     """
     for control in controls:
-        if control not in (*CONTROLS, SUPERVISED):
-            raise unknown_choice("control", control, (*CONTROLS, SUPERVISED))
+        if control not in (*CONTROLS, SUPERVISED, BEST_SMOOTHED):
+            raise unknown_choice("control", control, (*CONTROLS, SUPERVISED, BEST_SMOOTHED))
     encoder = load_run_encoder(run_folder, device=device)
     graph = load_graph(graph_folder)
     chosen = choose_tasks(graph_folder, tasks)
@@ -98,6 +100,7 @@ def evaluate_run(
         query_encoders=_query_functions(networks, tables, graph, chosen, device),
         seed=seed,
         supervised=SUPERVISED in controls,
+        smoothed_forms=BEST_SMOOTHED in controls,
     )
     if not controls:
         records = [record for record in records if record.model == TRAINED]

@@ -9,6 +9,8 @@ import torch
 from mmgraph.errors import InputError
 from mmgraph.tasks.controls import popularity, raw_features, smoothed_features
 from mmgraph.tasks.evaluation import evaluate_tables
+from mmgraph.tasks.link_metrics import link_metrics
+from mmgraph.tasks.smoothing import best_smoothed
 
 
 def test_records_of_all_tasks_and_models(setting: Any) -> None:
@@ -45,11 +47,39 @@ def test_records_of_all_tasks_and_models(setting: Any) -> None:
 
 
 def test_supervised_controls_are_added_on_request(setting: Any) -> None:
-    tasks = {"community": setting.tasks["community"]}
+    tasks = {name: setting.tasks[name] for name in ("community", "links", "queries")}
     records = evaluate_tables({}, setting.graph, tasks, split="valid", supervised=True, progress=False)
-    assert [record.model for record in records] == ["supervised sage", "supervised mlp"]
-    assert all(record.metrics["accuracy"] > 0.5 for record in records)
+    assert [(record.task, record.model) for record in records] == [
+        ("community", "supervised sage"),
+        ("community", "supervised gat"),
+        ("community", "supervised mlp"),
+        ("links", "supervised sage"),
+    ]
+    assert all(record.metrics["accuracy"] > 0.5 for record in records[:3])
     assert "early stopping on valid" in records[0].protocol
+    assert "full ranking" in records[3].protocol
+    assert "trained on the edges" in records[3].protocol
+
+
+def test_best_smoothed_is_added_on_request_and_names_its_choice(setting: Any) -> None:
+    tasks = {name: setting.tasks[name] for name in ("links", "recommend", "queries")}
+    records = evaluate_tables({}, setting.graph, tasks, smoothed_forms=True, progress=False)
+    best = [record for record in records if record.model == "best smoothed"]
+    assert [record.task for record in best] == ["links", "recommend"]
+    for record in best:
+        chosen = best_smoothed(setting.graph, tasks[record.task])
+        assert record.protocol == f"{tasks[record.task].protocol}; {chosen.choice}"
+        assert record.metrics == tasks[record.task].evaluate(chosen.table, setting.graph)
+
+
+@pytest.mark.filterwarnings("error:metrics over")
+def test_sampled_metrics_stand_beside_full_ones_on_request(setting: Any) -> None:
+    tasks = {name: setting.tasks[name] for name in ("links", "recommend")}
+    records = evaluate_tables({"planted": setting.table}, setting.graph, tasks, sampled=(20,), progress=False)
+    task = tasks["links"]
+    assert records[0].metrics == link_metrics(task, setting.table, setting.graph, sampled=(20,))
+    assert "mrr@sampled(20,0)" in records[0].metrics
+    assert not any("sampled" in name for record in records[1:] for name in record.metrics)
 
 
 def test_queries_of_other_modalities_need_their_own_encoder(setting: Any) -> None:

@@ -12,6 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from mmgraph.data.ids import NodeIds
 from mmgraph.errors import InputError
 from mmgraph.inference.table import EmbeddingTable
+from mmgraph.tasks.logistic import principal_axes
 from mmgraph.tasks.node_classification import NodeClassificationTask
 from mmgraph.tasks.probe import ProbeConfig, fit_probe
 from mmgraph.testing.factories import make_graph
@@ -59,16 +60,19 @@ def test_destroyed_features_score_chance() -> None:
     assert accuracy == pytest.approx(0.25, abs=4 * (0.25 * 0.75 / 1000) ** 0.5)
 
 
+@pytest.mark.parametrize("dim", [6, 200])
 @pytest.mark.parametrize("decay", [1.0, 0.1, 0.01])
-def test_minimum_equals_scikit_learn(decay: float) -> None:
+def test_minimum_equals_scikit_learn(decay: float, dim: int) -> None:
     random = torch.Generator().manual_seed(0)
     target = torch.randint(3, (150,), generator=random)
-    x = torch.randn(3, 6, generator=random)[target] + torch.randn(150, 6, generator=random) * 2 + 5
-    probe = fit_probe((x, target), (x, target), 3, ProbeConfig(weight_decays=(decay,), max_steps=500))
-    standardised = ((x - x.mean(0)) / x.std(0, correction=0)).numpy()
-    reference = LogisticRegression(C=1 / (decay * len(x)), tol=1e-8, max_iter=1000).fit(standardised, target.numpy())
+    noise = torch.randn(150, dim, generator=random) * torch.linspace(0.1, 2, dim) + 5
+    x = torch.randn(3, dim, generator=random)[target] + noise
+    config = ProbeConfig(weight_decays=(decay,), max_steps=500, tolerance=1e-7)
+    probe = fit_probe((x, target), (x, target), 3, config)
+    scaled = ((x - x.mean(0)) / (x - x.mean(0)).square().mean().sqrt()).numpy()
+    reference = LogisticRegression(C=1 / (decay * len(x)), tol=1e-8, max_iter=1000).fit(scaled, target.numpy())
     ours = probe.logits(x).softmax(dim=1).numpy()
-    assert np.abs(ours - reference.predict_proba(standardised)).max() < 2e-3
+    assert np.abs(ours - reference.predict_proba(scaled)).max() < 2e-3
 
 
 def test_selection_takes_the_best_on_validation_data() -> None:
@@ -78,7 +82,7 @@ def test_selection_takes_the_best_on_validation_data() -> None:
     x[:, 0] += 2 * target
     train, valid = (x[:30], target[:30]), (x[30:], target[30:])
     decays = (1.0, 0.1, 0.01, 1e-4)
-    chosen = fit_probe(train, valid, 2, ProbeConfig(weight_decays=decays, patience=9))
+    chosen = fit_probe(train, valid, 2, ProbeConfig(weight_decays=decays, patience=9, refine=False))
     scores = {}
     for decay in decays:
         probe = fit_probe(train, valid, 2, ProbeConfig(weight_decays=(decay,)))
@@ -86,15 +90,54 @@ def test_selection_takes_the_best_on_validation_data() -> None:
         right = (probe.logits(valid[0]).argmax(1) == valid[1]).double().mean()
         assert probe.selection.score == pytest.approx(float(right))
     assert chosen.selection.score == pytest.approx(max(scores.values()))
-    impatient = fit_probe(train, valid, 2, ProbeConfig(weight_decays=decays, patience=1))
+    impatient = fit_probe(train, valid, 2, ProbeConfig(weight_decays=decays, patience=1, refine=False))
     assert impatient.selection.num_steps < chosen.selection.num_steps
+    finer = fit_probe(train, valid, 2, ProbeConfig(weight_decays=decays, patience=9))
+    assert finer.selection.score >= chosen.selection.score
 
 
-def test_scale_and_offset_of_vectors_do_not_matter(setting: Any) -> None:
-    task = setting.tasks["community"]
-    moved = replace(setting.table, vectors=setting.table.vectors * torch.logspace(-3, 3, 16) + 10)
-    before, after = (task.evaluate(table, setting.graph)["accuracy"] for table in (setting.table, moved))
-    assert after == pytest.approx(before, abs=0.05)
+def test_rotation_scale_and_offset_of_vectors_do_not_matter(setting: Any) -> None:
+    task, random = setting.tasks["community"], torch.Generator().manual_seed(3)
+    vectors = setting.table.vectors * torch.logspace(-3, 0, 16)
+    turn = torch.linalg.qr(torch.randn(16, 16, generator=random)).Q
+    probes, metrics = [], []
+    for moved in (vectors, vectors @ turn, 1000 * vectors, vectors + 1):
+        table = replace(setting.table, vectors=moved)
+        probes.append(task.fit(table))
+        metrics.append(task.evaluate(table, setting.graph))
+    assert all(found == metrics[0] for found in metrics)
+    assert all(probe.selection.weight_decay == probes[0].selection.weight_decay for probe in probes)
+
+
+def test_columns_of_noise_with_little_variance_do_no_harm() -> None:
+    random = torch.Generator().manual_seed(0)
+    target = torch.randint(2, (400,), generator=random)
+    signal = torch.randn(400, 4, generator=random)
+    signal[:, 0] += 6 * target
+    x = torch.cat([signal, 1e-3 * torch.randn(400, 300, generator=random)], dim=1)
+    parts = [(x[a:b], target[a:b]) for a, b in ((0, 100), (100, 200), (200, 400))]
+    probe = fit_probe(parts[0], parts[1], 2)
+    assert (probe.logits(parts[2][0]).argmax(1) == parts[2][1]).double().mean() > 0.97
+
+
+@pytest.mark.parametrize(("n", "dim"), [(60, 20), (20, 60)])
+def test_principal_axes_keep_all_that_varies(n: int, dim: int) -> None:
+    random = torch.Generator().manual_seed(0)
+    x = torch.randn(n, 5, generator=random) @ torch.randn(5, dim, generator=random)
+    x = x - x.mean(0)
+    axes = principal_axes(x, 1e-6)
+    assert axes is not None
+    assert axes.shape == (dim, 5)
+    assert torch.allclose(axes.t() @ axes, torch.eye(5), atol=1e-5)
+    assert torch.allclose(x @ axes @ axes.t(), x, atol=1e-4)
+    variance = (x @ axes).square().mean(0)
+    assert torch.equal(variance.sort(descending=True).values, variance)
+
+
+@pytest.mark.parametrize("decays", [(), (1.0, 0.0), (0.1, 1.0), (1.0, 1.0)])
+def test_bad_grids_are_refused(decays: tuple[float, ...]) -> None:
+    with pytest.raises(InputError, match="weight_decays must be"):
+        ProbeConfig(weight_decays=decays)
 
 
 def test_constant_columns_are_harmless(setting: Any) -> None:

@@ -10,7 +10,7 @@ import torch
 from mmgraph.data.features import FeatureSpec, ModalityFeatures
 from mmgraph.errors import InputError
 from mmgraph.tasks.node_classification import NodeClassificationTask
-from mmgraph.tasks.supervised import SupervisedConfig, supervised_sage
+from mmgraph.tasks.supervised import SupervisedConfig, supervised_sage, train_supervised
 
 SMALL = SupervisedConfig(dim=32, epochs=60, patience=20, learning_rate=0.01)
 
@@ -27,9 +27,10 @@ def faint(setting: Any) -> Any:
     return replace(setting.graph, features=features)
 
 
+@pytest.mark.parametrize("conv", ["sage", "gat"])
 @pytest.mark.parametrize(("name", "metric", "floor"), [("community", "accuracy", 0.8), ("traits", "macro_auc", 0.9)])
-def test_learns_the_plant(setting: Any, name: str, metric: str, floor: float) -> None:
-    assert supervised_sage(setting.graph, setting.tasks[name], config=SMALL)[metric] > floor
+def test_learns_the_plant(setting: Any, name: str, metric: str, floor: float, conv: Any) -> None:
+    assert supervised_sage(setting.graph, setting.tasks[name], config=replace(SMALL, conv=conv))[metric] > floor
 
 
 def test_same_seed_same_bits_and_the_global_generator_is_left_alone(setting: Any) -> None:
@@ -53,6 +54,9 @@ def test_permuted_test_labels_change_nothing_but_the_test_score(setting: Any) ->
         for which in (task, permuted)
     ]
     assert scores[0][0] == scores[1][0]
+    before, after = (train_supervised(setting.graph, which, config=config) for which in (task, permuted))
+    assert (before.epoch, before.score) == (after.epoch, after.score)
+    assert torch.equal(before.logits, after.logits)
     assert scores[0][1]["accuracy"] > scores[1][1]["accuracy"] + 0.2
 
 

@@ -75,7 +75,8 @@ def test_supervised_controls_on_request(places: tuple[Path, Path], tmp_path: Pat
     records = evaluate_run(
         run, graph, controls=("raw features", "supervised"), tasks=["community"], out=tmp_path / "r.json"
     )
-    assert [record.model for record in records] == ["trained", "raw features", "supervised sage", "supervised mlp"]
+    networks = ["supervised sage", "supervised gat", "supervised mlp"]
+    assert [record.model for record in records] == ["trained", "raw features", *networks]
 
 
 def test_without_controls_only_the_model(places: tuple[Path, Path], tmp_path: Path) -> None:
