@@ -7,15 +7,19 @@ are cheap as well: without some of its content, without neighbours, or without o
 
 from __future__ import annotations
 
+import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from mmgraph.data.features import ModalityFeatures
 from mmgraph.data.graph import MultimodalGraph
+from mmgraph.data.ids import NodeIds
 from mmgraph.nn.adjacency import Adjacency, message_weights, relation_keys
 from mmgraph.nn.alignment import FeatureAlignment
 
@@ -44,14 +48,18 @@ class NodeBlocks:
     Attributes:
         content: By modality: which rows show it, and their aligned features `[num_rows, dim]`.
         levels: `[num_nodes, dim]` each: the node itself, then its neighbourhood after 1, 2, ... steps.
+        structure: `[num_nodes, dim]` each: which nodes are 1, 2, ... steps away, as random projections.
         relations: One block for each relation and direction along which any of the nodes has a neighbour.
         degree: `[num_nodes]`: sum of the weights of all edges.
+        graph: Name of the graph.
     """
 
     content: Mapping[str, tuple[Tensor, Tensor]]
     levels: list[Tensor]
+    structure: list[Tensor]
     relations: list[RelationBlock]
     degree: Tensor
+    graph: str
 
     @property
     def num_nodes(self) -> int:
@@ -73,7 +81,9 @@ class GraphBlocks:
     Level 0 is the mean of a node's aligned modalities, scaled to unit length; a node without content (a user) has the
     mean of its neighbours that have content. Level `l` is `S^l` times level 0, with `S = D^-1/2 A D^-1/2` over all
     relations in both directions and no edge from a node to itself. These are the levels of the control
-    `smoothed_features`, and of SIGN [1]; the mean per relation is that of NARS [2].
+    `smoothed_features`, and of SIGN [1]; the mean per relation is that of NARS [2]. Structure level `l >= 1` is `S^l R`
+    with a row of random signs per node in `R`: products of its rows estimate products of the rows of `S^l` [3], which
+    is what neighbours two nodes have in common. The signs depend on the id of a node alone.
 
     Args:
         graph: The graph.
@@ -83,6 +93,7 @@ class GraphBlocks:
     References:
         [1] Frasca et al., 2020, SIGN: Scalable Inception Graph Neural Networks, arXiv:2004.11198.
         [2] Yu et al., 2020, Scalable Graph Neural Networks for Heterogeneous Graphs, arXiv:2011.09679.
+        [3] Chen et al., 2019, Fast and Accurate Network Embeddings via Very Sparse Random Projection, arXiv:1908.11512.
     """
 
     def __init__(self, graph: MultimodalGraph, alignment: FeatureAlignment, *, num_levels: int = 2) -> None:
@@ -108,8 +119,10 @@ class GraphBlocks:
         scale = self.adjacency.degree.clamp(min=1e-12).rsqrt()
         self._scale = torch.where(self.adjacency.degree > 0, scale, torch.zeros_like(scale))
         self.levels: list[Tensor] = [self.x]
+        self.structure: list[Tensor] = [random_signs(graph.node_ids, alignment.dim).to(device)]
         for _ in range(num_levels):
             self.levels.append(self._smooth(self.levels[-1]))
+            self.structure.append(self._smooth(self.structure[-1]))
         self._self_return = self._second_diagonal()
         self._relations: dict[str, _Relation] = {}
         for code, key in relation_keys(graph).items():
@@ -165,19 +178,24 @@ class GraphBlocks:
         own = self._own(rows, shown)
         if alone:
             levels = [own] + [torch.zeros_like(own) for _ in self.levels[1:]]
-            return NodeBlocks(content, levels, [], self.adjacency.degree.new_zeros(rows.numel()))
+            structure = [torch.zeros_like(own) for _ in self.levels[1:]]
+            degree = self.adjacency.degree.new_zeros(rows.numel())
+            return NodeBlocks(content, levels, structure, [], degree, self.graph_name)
         between = None if without is None else self.adjacency.weight_between(rows, without)
         own = self._complete(own, rows, without)
         levels = [own] + [level[rows] for level in self.levels[1:]]
+        structure = [level[rows] for level in self.structure]
         if without is not None and between is not None:
             weight = (self._scale[rows] * between * self._scale[without]).unsqueeze(1)
             for number in range(len(levels) - 1, 0, -1):
                 levels[number] = levels[number] - weight * self.levels[number - 1][without]
+                structure[number] = structure[number] - weight * self.structure[number - 1][without]
         if len(levels) > 2 and (shown is not None or without is not None):
             levels[2] = levels[2] - self._self_return[rows].unsqueeze(1) * (self.x[rows] - own)
         degree = self.adjacency.degree[rows]
         degree = degree if between is None else (degree - between).clamp(min=0)
-        return NodeBlocks(content, levels, self._relation_blocks(rows, without), degree)
+        relations = self._relation_blocks(rows, without)
+        return NodeBlocks(content, levels, structure[1:], relations, degree, self.graph_name)
 
     def _content(self, rows: Tensor, shown: Mapping[str, Tensor] | None) -> dict[str, tuple[Tensor, Tensor]]:
         found = {}
@@ -267,7 +285,20 @@ def content_blocks(
     }
     own = fuse(content, num_nodes, alignment.dim, like)
     levels = [own] + [torch.zeros_like(own) for _ in range(num_levels)]
-    return NodeBlocks(content, levels, [], own.new_zeros(num_nodes))
+    return NodeBlocks(
+        content, levels, [torch.zeros_like(own) for _ in range(num_levels)], [], own.new_zeros(num_nodes), ""
+    )
+
+
+def random_signs(node_ids: NodeIds, dim: int) -> Tensor:
+    """A row of length 1 per node with entries `+-1 / sqrt(dim)`, from a hash of its id: `[num_nodes, dim]`.
+
+    The same id has the same row in every graph, however many other nodes there are and in whatever order.
+    """
+    size = -(-dim // 8)
+    hashes = b"".join(hashlib.shake_128(str(node_id).encode()).digest(size) for node_id in node_ids.values.tolist())
+    bits = np.unpackbits(np.frombuffer(hashes, dtype=np.uint8).reshape(len(node_ids), size), axis=1)[:, :dim]
+    return torch.from_numpy((bits.astype(np.float32) * 2 - 1) / math.sqrt(dim))
 
 
 def fuse(content: Mapping[str, tuple[Tensor, Tensor]], num_nodes: int, dim: int, like: Tensor) -> Tensor:

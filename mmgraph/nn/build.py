@@ -24,6 +24,7 @@ def build_encoder(config: EncoderConfig, graphs: Sequence[MultimodalGraph]) -> E
     specs = specs_of(graph.features for graph in graphs)
     if config.gnn.conv != "sign":
         return GraphEncoder(config, specs)
-    encoder = SignEncoder(config, specs, [key for graph in graphs for key in relation_keys(graph).values()])
+    relations = [key for graph in graphs for key in relation_keys(graph).values()]
+    encoder = SignEncoder(config, specs, relations, [graph.name for graph in graphs])
     encoder.alignment.fit(item for graph in graphs for item in graph.features.values())
     return encoder

@@ -34,6 +34,7 @@ class GNNConfig:
             numbers; `(1.0,)` leaves message passing out.
         hidden_mult: For `sign`: width of the hidden layer, as a multiple of the node vector's.
         relations: For `sign`: also read the mean over neighbours by relation and direction.
+        structure: For `sign`: also read which nodes are near, as random projections of the adjacency.
     """
 
     conv: Literal["sign", "gat", "sage"] = "sign"
@@ -47,6 +48,7 @@ class GNNConfig:
     level_weights: tuple[float, ...] = (0.5, 1.0, 0.5)
     hidden_mult: float = 2.0
     relations: bool = True
+    structure: bool = True
 
     def __post_init__(self) -> None:
         if self.conv not in ("sign", "gat", "sage"):

@@ -85,7 +85,8 @@ def load_encoder(folder: Path | str, *, device: torch.device | str = "cpu") -> E
     with torch.random.fork_rng(devices=[]):  # drawing weights that are replaced must not move the global generator
         encoder: Encoder
         if config.gnn.conv == "sign":
-            encoder = SignEncoder(config, specs, described["relations"], modalities=described["modalities"])
+            names = (described["relations"], described["graphs"])
+            encoder = SignEncoder(config, specs, *names, modalities=described["modalities"])
         else:
             encoder = GraphEncoder(config, specs)
     path = folder / "model.safetensors"
@@ -117,6 +118,7 @@ def _describe(encoder: Encoder) -> dict[str, Any]:
     described: dict[str, Any] = {"config": asdict(encoder.config), "specs": [asdict(spec) for spec in encoder.specs]}
     if isinstance(encoder, SignEncoder):
         described |= {"relations": list(encoder.relations), "modalities": list(encoder.modalities)}
+        described["graphs"] = list(encoder.graphs)
     return described
 
 

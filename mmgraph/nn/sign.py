@@ -19,11 +19,12 @@ from mmgraph.nn.moe import MixtureOfExperts
 class SignEncoder(nn.Module):
     """Mixture of experts over the blocks of a node, added to a weighted sum of its levels.
 
-    `z = unit(sum_l w_l S^l x) + W_out MoE(h)` with `h = GELU(LayerNorm(sum over blocks of W_b b + ...))`. The blocks
-    are the modalities that a node shows, its levels `S^l x` and the mean over its neighbours along each relation and
-    direction, see `GraphBlocks`. `W_out` is zero at first: the untrained model is the control `smoothed_features` in
-    the aligned space, and training can only add to it. Relations that were not trained on are left out, feature
-    spaces that were not are aligned by `adopt`, so the model runs on graphs that it never saw.
+    `z = unit(sum_l w_l S^l x + v_l S^l R) + W_out MoE(h)` with `h = GELU(LayerNorm(sum over blocks of W_b b + ...))`.
+    The blocks are the modalities that a node shows, its levels `S^l x`, the structure levels `S^l R`, and the mean over
+    its neighbours along each relation and direction, see `GraphBlocks`. `v` and `W_out` are zero at first: the untrained
+    model is the control `smoothed_features` in the aligned space, and training can only add to it. Weights `W_b` of the
+    structure belong to one graph, as the signs in `R` mean nothing elsewhere. Relations and graphs that were not
+    trained on are left out, feature spaces that were not are aligned by `adopt`, so the model runs on unseen graphs.
 
     Propagation has no parameters (SIGN [1], and NARS [2] for relations), the mixture of experts comes after it: a step
     costs as much as one of a perceptron, and the edge that a loss asks for can be left out exactly.
@@ -32,6 +33,7 @@ class SignEncoder(nn.Module):
         config: Shape; `gnn.conv` must be `sign`.
         specs: The feature spaces to accept.
         relations: Keys of the relations, see `GraphBlocks.relation_keys`.
+        graphs: Names of the graphs with weights of their own for the structure.
         modalities: Modalities with weights of their own; those of `specs` by default.
 
     Shapes:
@@ -48,6 +50,7 @@ class SignEncoder(nn.Module):
         config: EncoderConfig,
         specs: Iterable[FeatureSpec],
         relations: Iterable[str] = (),
+        graphs: Iterable[str] = (),
         *,
         modalities: Iterable[str] | None = None,
     ) -> None:
@@ -59,11 +62,16 @@ class SignEncoder(nn.Module):
         self.modalities = self.alignment.modalities if modalities is None else tuple(modalities)
         self.relations = tuple(sorted(set(relations))) if config.gnn.relations else ()
         hidden = round(config.dim * config.gnn.hidden_mult)
+        self.graphs = tuple(sorted(set(graphs))) if config.gnn.structure else ()
         self.level_weights = nn.Parameter(torch.empty(len(config.gnn.level_weights)))
         self.level_in = nn.ModuleList(nn.Linear(config.dim, hidden, bias=False) for _ in config.gnn.level_weights)
         self.modality_in = nn.ModuleList(nn.Linear(config.dim, hidden) for _ in self.modalities)
         # One column more: the logarithm of the number of neighbours.
         self.relation_in = nn.ModuleList(nn.Linear(config.dim + 1, hidden) for _ in self.relations)
+        self.structure_weights = nn.Parameter(torch.empty(self.num_layers if config.gnn.structure else 0))
+        self.structure_in = nn.ModuleList(
+            nn.Linear(config.dim * self.num_layers, hidden, bias=False) for _ in self.graphs
+        )
         self.degree_in = nn.Linear(2, hidden)
         self.norm = nn.LayerNorm(hidden)
         self.moe = MixtureOfExperts(hidden, config.moe)
@@ -105,7 +113,9 @@ class SignEncoder(nn.Module):
             return
         with torch.no_grad():
             self.level_weights.copy_(torch.tensor(self.config.gnn.level_weights))
-        for module in (*self.level_in, *self.modality_in, *self.relation_in, self.degree_in, self.norm, self.out):
+            self.structure_weights.zero_()
+        blocks = (*self.level_in, *self.modality_in, *self.relation_in, *self.structure_in, self.degree_in)
+        for module in (*blocks, self.norm, self.out):
             assert isinstance(module, nn.Linear | nn.LayerNorm)
             module.reset_parameters()
         self.moe.reset_parameters()
@@ -133,7 +143,10 @@ class SignEncoder(nn.Module):
     def forward(self, blocks: NodeBlocks) -> EncoderOutput:
         """Embed nodes."""
         levels = blocks.levels
-        base = torch.stack([weight * level for weight, level in zip(self.level_weights, levels, strict=True)]).sum(0)
+        parts = [weight * level for weight, level in zip(self.level_weights, levels, strict=True)]
+        if self.config.gnn.structure:
+            parts += [w * level for w, level in zip(self.structure_weights, blocks.structure, strict=True)]
+        base = torch.stack(parts).sum(dim=0)
         hidden = self._hidden(blocks)
         mixed, routing = self.moe(nn.functional.gelu(self.norm(hidden)))
         embedding = nn.functional.normalize(base, dim=1, eps=1e-6) + self.out(mixed)
@@ -148,6 +161,9 @@ class SignEncoder(nn.Module):
             if modality in blocks.content:
                 rows, values = blocks.content[modality]
                 hidden = hidden.index_add(0, rows, linear(values).to(hidden.dtype))
+        if blocks.graph in self.graphs and self.num_layers:
+            structure = torch.cat([nn.functional.normalize(x, dim=1, eps=1e-6) for x in blocks.structure], dim=1)
+            hidden = hidden + self.structure_in[self.graphs.index(blocks.graph)](structure)
         for block in blocks.relations:
             if block.key in self.relations:
                 linear = self.relation_in[self.relations.index(block.key)]

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from mmgraph.data.graph import MultimodalGraph
+from mmgraph.data.ids import NodeIds
 from mmgraph.errors import InputError
 from mmgraph.nn.adjacency import Adjacency, message_weights, relation_keys
 from mmgraph.nn.alignment import FeatureAlignment, specs_of
-from mmgraph.nn.blocks import GraphBlocks, NodeBlocks
+from mmgraph.nn.blocks import GraphBlocks, NodeBlocks, random_signs
 from mmgraph.testing.factories import make_graph
 
 DIM = 12
@@ -71,6 +72,14 @@ def test_nodes_without_content_have_the_mean_of_their_neighbours() -> None:
     assert close(blocks.x[empty], torch.nn.functional.normalize((matrix @ known)[empty], dim=1))
 
 
+def test_signs_belong_to_ids() -> None:
+    ids = NodeIds(["b", "a", "c"])
+    signs = random_signs(ids, 400)
+    assert torch.equal(random_signs(NodeIds(["c", "b"]), 400), signs[[2, 0]])
+    assert (signs @ signs.t() - torch.eye(3)).abs().max() < 0.2  # 4 standard deviations
+    assert signs.abs().unique().numel() == 1
+
+
 def test_relation_blocks_are_means_along_one_direction() -> None:
     graph = make_graph()
     blocks = blocks_of(graph)
@@ -93,6 +102,8 @@ def test_a_left_out_edge_is_gone_at_every_level_and_in_every_relation() -> None:
         changed = without_edge(s, u, v)
         assert close(seen.levels[1][row], (changed @ blocks.x)[u])
         assert close(seen.levels[2][row], (changed @ changed @ blocks.x)[u])
+        assert close(seen.structure[0][row], (changed @ blocks.structure[0])[u])
+        assert close(seen.structure[1][row], (changed @ changed @ blocks.structure[0])[u])
         kept = graph_without(graph, u, v)
         expected = blocks_of(kept).gather(torch.tensor([u]))
         assert close(seen.degree[row], expected.degree[0])
