@@ -62,13 +62,14 @@ class SignEncoder(nn.Module):
         self.modalities = self.alignment.modalities if modalities is None else tuple(modalities)
         self.relations = tuple(sorted(set(relations))) if config.gnn.relations else ()
         hidden = round(config.dim * config.gnn.hidden_mult)
-        self.graphs = tuple(sorted(set(graphs))) if config.gnn.structure else ()
+        has_structure = config.gnn.structure and len(config.gnn.level_weights) > 1
+        self.graphs = tuple(sorted(set(graphs))) if has_structure else ()
         self.level_weights = nn.Parameter(torch.empty(len(config.gnn.level_weights)))
         self.level_in = nn.ModuleList(nn.Linear(config.dim, hidden, bias=False) for _ in config.gnn.level_weights)
         self.modality_in = nn.ModuleList(nn.Linear(config.dim, hidden) for _ in self.modalities)
         # One column more: the logarithm of the number of neighbours.
         self.relation_in = nn.ModuleList(nn.Linear(config.dim + 1, hidden) for _ in self.relations)
-        self.structure_weights = nn.Parameter(torch.empty(self.num_layers if config.gnn.structure else 0))
+        self.structure_weights = nn.Parameter(torch.empty(self.num_layers if has_structure else 0))
         self.structure_in = nn.ModuleList(
             nn.Linear(config.dim * self.num_layers, hidden, bias=False) for _ in self.graphs
         )
@@ -161,7 +162,7 @@ class SignEncoder(nn.Module):
             if modality in blocks.content:
                 rows, values = blocks.content[modality]
                 hidden = hidden.index_add(0, rows, linear(values).to(hidden.dtype))
-        if blocks.graph in self.graphs and self.num_layers:
+        if blocks.graph in self.graphs:
             structure = torch.cat([nn.functional.normalize(x, dim=1, eps=1e-6) for x in blocks.structure], dim=1)
             hidden = hidden + self.structure_in[self.graphs.index(blocks.graph)](structure)
         for block in blocks.relations:

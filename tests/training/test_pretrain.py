@@ -22,6 +22,10 @@ from mmgraph.nn.encoder import EncoderConfig
 from mmgraph.nn.gnn import GNNConfig
 from mmgraph.nn.moe import MoEConfig
 from mmgraph.nn.saving import load_encoder
+from mmgraph.objectives.links import LinksConfig
+from mmgraph.objectives.masked_features import MaskedFeaturesConfig
+from mmgraph.objectives.mix import ObjectivesConfig
+from mmgraph.objectives.shortest_path import ShortestPathConfig
 from mmgraph.testing.factories import make_graph
 from mmgraph.training.config import DomainsConfig, PretrainConfig
 from mmgraph.training.pretrain import draw_schedule, pretrain, resolve_device, resume
@@ -37,6 +41,28 @@ CONFIG = PretrainConfig(
     ),
     sampling=SamplingConfig(kind="ppr", batch_size=8),
 )
+
+
+SIGN = PretrainConfig(
+    steps=12,
+    save_every=4,
+    log_every=1,
+    device="cpu",
+    encoder=EncoderConfig(dim=16, moe=MoEConfig(num_experts=4), gnn=GNNConfig(conv="sign")),
+    sampling=SamplingConfig(kind="nodes", batch_size=16),
+    objectives=ObjectivesConfig(
+        masked_features=MaskedFeaturesConfig(weight=0.5),
+        shortest_path=ShortestPathConfig(weight=0.5),
+        links=LinksConfig(num_pairs=12, memory=40, hardness=0.5, dims=(4, 8)),
+    ),
+)
+"""All objectives on, with everything that has a state of its own."""
+CONFIGS = {"layers": CONFIG, "sign": SIGN}
+
+
+@pytest.fixture(params=CONFIGS)
+def config(request: pytest.FixtureRequest) -> PretrainConfig:
+    return CONFIGS[request.param]
 
 
 @pytest.fixture(autouse=True)
@@ -66,12 +92,13 @@ def assert_equal_runs(first: Path, second: Path) -> None:
     assert rows[0] == rows[1]
 
 
-def test_same_seed_same_run_and_other_seed_another(graphs: list[Path], tmp_path: Path) -> None:
+def test_same_seed_same_run_and_other_seed_another(graphs: list[Path], tmp_path: Path, config: PretrainConfig) -> None:
     for name in ("a", "b"):
-        pretrain(graphs, CONFIG, out=tmp_path / name)
-    pretrain(graphs, replace(CONFIG, seed=1), out=tmp_path / "c")
+        pretrain(graphs, config, out=tmp_path / name)
+    pretrain(graphs, replace(config, seed=1), out=tmp_path / "c")
     assert_equal_runs(tmp_path / "a", tmp_path / "b")
-    assert not torch.equal(next(iter(weights(tmp_path / "a").values())), next(iter(weights(tmp_path / "c").values())))
+    a, c = weights(tmp_path / "a"), weights(tmp_path / "c")
+    assert not any(torch.equal(a[key], c[key]) for key in a if key.endswith("_in.0.weight") or "weight_in" in key)
 
 
 def test_the_run_folder_holds_everything(graphs: list[Path], tmp_path: Path) -> None:
@@ -100,7 +127,8 @@ KILLED = """
     import os, sys
     from pathlib import Path
     from mmgraph.training import pretrain as module
-    from tests_config import CONFIG
+    from tests_config import CONFIGS
+    config = CONFIGS[sys.argv[4]]
     original = module.PretrainStep.__call__
     def call(self, step):
         if step == 9:
@@ -108,16 +136,17 @@ KILLED = """
             import time; time.sleep(60)
         return original(self, step)
     module.PretrainStep.__call__ = call
-    module.pretrain(sys.argv[1].split(","), CONFIG, out=sys.argv[2])
+    module.pretrain(sys.argv[1].split(","), config, out=sys.argv[2])
 """
 
 
-def test_resume_after_sigkill_is_exact(graphs: list[Path], tmp_path: Path) -> None:
-    pretrain(graphs, CONFIG, out=tmp_path / "whole")
+@pytest.mark.parametrize("name", CONFIGS)
+def test_resume_after_sigkill_is_exact(graphs: list[Path], tmp_path: Path, name: str) -> None:
+    pretrain(graphs, CONFIGS[name], out=tmp_path / "whole")
     here = Path(__file__)
     (tmp_path / "tests_config.py").write_text(
         f"import importlib.util as u\ns = u.spec_from_file_location('t', {str(here)!r})\n"
-        "m = u.module_from_spec(s)\ns.loader.exec_module(m)\nCONFIG = m.CONFIG\n"
+        "m = u.module_from_spec(s)\ns.loader.exec_module(m)\nCONFIGS = m.CONFIGS\n"
     )
     reached = tmp_path / "reached"
     script = [
@@ -127,6 +156,7 @@ def test_resume_after_sigkill_is_exact(graphs: list[Path], tmp_path: Path) -> No
         ",".join(map(str, graphs)),
         str(tmp_path / "parts"),
         str(reached),
+        name,
     ]
     process = subprocess.Popen(script, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)})
     deadline = time.monotonic() + 120
@@ -141,11 +171,11 @@ def test_resume_after_sigkill_is_exact(graphs: list[Path], tmp_path: Path) -> No
 
 
 def test_ctrl_c_saves_the_step_and_resume_is_exact(
-    graphs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    graphs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: PretrainConfig
 ) -> None:
     from mmgraph.training import pretrain as module
 
-    pretrain(graphs, CONFIG, out=tmp_path / "whole")
+    pretrain(graphs, config, out=tmp_path / "whole")
     original = module.PretrainStep.__call__
 
     def interrupted(self: module.PretrainStep, step: int) -> object:
@@ -156,7 +186,7 @@ def test_ctrl_c_saves_the_step_and_resume_is_exact(
     with monkeypatch.context() as patch:
         patch.setattr(module.PretrainStep, "__call__", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            pretrain(graphs, CONFIG, out=tmp_path / "parts")
+            pretrain(graphs, config, out=tmp_path / "parts")
     assert [row["step"] for row in read_metrics(tmp_path / "parts")] == list(range(7))
     resume(tmp_path / "parts")
     assert_equal_runs(tmp_path / "whole", tmp_path / "parts")
@@ -220,3 +250,17 @@ def test_domain_shares() -> None:
 def test_bf16_trains(graphs: list[Path], tmp_path: Path) -> None:
     pretrain(graphs, replace(CONFIG, precision="bf16", steps=3), out=tmp_path / "run")
     assert all(row["loss"] > 0 for row in read_metrics(tmp_path / "run"))
+
+
+def test_gradients_of_several_graphs_are_compared(graphs: list[Path], tmp_path: Path) -> None:
+    pretrain(graphs, replace(SIGN, accumulate=6, steps=4), out=tmp_path / "run")
+    found = [row["conflict/films/shop"] for row in read_metrics(tmp_path / "run") if "conflict/films/shop" in row]
+    assert found
+    assert all(-1 <= value <= 1 for value in found)
+
+
+def test_layers_need_subgraphs_and_sign_does_not() -> None:
+    with pytest.raises(InputError, match=r"sampling.kind must be 'nodes' for encoder.gnn.conv 'sign', got 'ppr'"):
+        PretrainConfig(sampling=SamplingConfig(kind="ppr"))
+    with pytest.raises(InputError, match="sampling.kind must be 'ppr' or 'neighbor' for encoder.gnn.conv 'gat'"):
+        PretrainConfig(encoder=EncoderConfig(gnn=GNNConfig(conv="gat")))
