@@ -14,10 +14,18 @@ def drop_edges(edge_index: Tensor, share: float) -> Tensor:
 
 
 def drop_columns(x: Tensor, share: float) -> Tensor:
-    """Set each feature, a column of `x` `[num_nodes, dim]`, to zero for all nodes with probability `share`."""
+    """Set each feature, a column of `x` `[num_nodes, dim]`, to zero for all nodes with probability `share`.
+
+    A sparse `x` (COO) stays sparse.
+    """
     if share == 0:
         return x
-    return x * (torch.rand(x.size(1), device=x.device) >= share)
+    kept = torch.rand(x.size(1), device=x.device) >= share
+    if not x.is_sparse:
+        return x * kept
+    x = x.coalesce()
+    index, values = x.indices(), x.values()
+    return torch.sparse_coo_tensor(index, values * kept[index[1]], x.shape, is_coalesced=True, check_invariants=False)
 
 
 def choose_nodes(num_nodes: int, share: float, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from mmgraph.data.sampling import check_fanouts
 from mmgraph.errors import InputError
 
 
@@ -45,6 +47,7 @@ class NetworkConfig:
         check_above_zero("learning_rate", self.learning_rate)
         check_at_least("weight_decay", self.weight_decay, 0)
         check_share("warmup", self.warmup)
+        check_fanouts(self.fanouts)
 
 
 def check_at_least(name: str, value: float, least: float) -> None:
@@ -84,6 +87,8 @@ class SelfSupervised(nn.Module, ABC):
     """
 
     encoder: nn.Module
+    takes_sparse: ClassVar[bool] = False
+    """Whether features may be a sparse tensor (COO), as bags of words are; products with them cost far less."""
 
     @abstractmethod
     def loss(self, x: Tensor, edge_index: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -55,6 +56,8 @@ class BGRL(SelfSupervised):
     References:
         [1] Thakoor et al., 2022, Large-Scale Representation Learning on Graphs via Bootstrapping, arXiv:2102.06514.
     """
+
+    takes_sparse: ClassVar[bool] = True
 
     def __init__(self, in_dim: int, config: BGRLConfig) -> None:
         super().__init__()

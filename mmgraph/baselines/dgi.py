@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -33,6 +34,8 @@ class DGI(SelfSupervised):
         [1] Velickovic et al., 2019, Deep Graph Infomax, arXiv:1809.10341.
     """
 
+    takes_sparse: ClassVar[bool] = True
+
     def __init__(self, in_dim: int, config: DGIConfig) -> None:
         from torch_geometric.nn import DeepGraphInfomax
 
@@ -52,4 +55,4 @@ def _summary(vectors: Tensor, *inputs: Tensor) -> Tensor:
 
 
 def _shuffled(x: Tensor, edge_index: Tensor) -> tuple[Tensor, Tensor]:
-    return x[torch.randperm(x.size(0), device=x.device)], edge_index
+    return x.index_select(0, torch.randperm(x.size(0), device=x.device)), edge_index

@@ -62,8 +62,7 @@ class GATEncoder(nn.Module):
         from torch_geometric.nn import GATConv
 
         super().__init__()
-        if heads < 1 or dim % heads:
-            raise InputError(f"dim must be a multiple of heads, got dim {dim} and {heads} heads")
+        check_heads(dim, heads)
         widths = [in_dim] + [dim] * (num_layers - 1)
         self.convs = nn.ModuleList(
             [GATConv(width, dim // heads, heads=heads, dropout=attention_dropout) for width in widths]
@@ -76,3 +75,13 @@ class GATEncoder(nn.Module):
         for conv, activation in zip(self.convs, self.activations, strict=True):
             x = activation(conv(self.dropout(x), edge_index))
         return x
+
+
+def check_heads(dim: int, heads: int) -> None:
+    """Refuse heads that do not share the width evenly.
+
+    Raises:
+        InputError: If `dim` is not a multiple of `heads`.
+    """
+    if heads < 1 or dim % heads:
+        raise InputError(f"dim must be a multiple of heads, got dim {dim} and {heads} heads")

@@ -80,7 +80,7 @@ def fit_baseline(
         graph: The graph, without anything held out.
         seed: Seed of everything random.
         config: Settings of the method, its defaults if not given.
-        x: Features `[num_nodes, in_dim]` in place of `baseline_features(graph)`; not for `node2vec`.
+        x: Features `[num_nodes, in_dim]` in place of `baseline_features(graph)`, dense or sparse (COO); not for `node2vec`.
         progress: Show a progress bar.
         max_seconds: Start no step after so many seconds; the result then depends on the machine.
 
@@ -126,6 +126,8 @@ def fit_with_losses(
     else:
         assert model is not None
         x = baseline_features(graph) if x is None else _checked(name, graph, x)
+        if x.is_sparse and not (model.takes_sparse and graph.num_nodes <= config.full_batch_up_to):
+            x = x.to_dense()
         vectors, losses = fit_network(
             lambda width: model(width, config),
             graph,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -21,14 +22,14 @@ class GRACEConfig(NetworkConfig):
         temperature: Divides the cosines.
         drop_edges: Share of edges left out, in the first and in the second view.
         drop_features: Share of columns set to zero, in the first and in the second view.
-        contrast: Most nodes that are compared in a step, drawn anew; memory grows with its square.
+        contrast: Most nodes that are compared in a step, drawn anew; time and memory grow with its square. The authors compare all.
     """
 
     weight_decay: float = 1e-5
     temperature: float = 0.5
     drop_edges: tuple[float, float] = (0.2, 0.4)
     drop_features: tuple[float, float] = (0.3, 0.4)
-    contrast: int = 4096
+    contrast: int = 1024
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -51,6 +52,8 @@ class GRACE(SelfSupervised):
     References:
         [1] Zhu et al., 2020, Deep Graph Contrastive Representation Learning, arXiv:2006.04131.
     """
+
+    takes_sparse: ClassVar[bool] = True
 
     def __init__(self, in_dim: int, config: GRACEConfig) -> None:
         super().__init__()

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mmgraph.baselines.augment import choose_nodes, drop_edges
 from mmgraph.baselines.base import NetworkConfig, SelfSupervised, check_at_least, check_share
-from mmgraph.baselines.encoders import GATEncoder
+from mmgraph.baselines.encoders import GATEncoder, check_heads
 from mmgraph.baselines.losses import scaled_cosine_error
 
 
@@ -42,6 +42,7 @@ class GraphMAEConfig(NetworkConfig):
         for name in ("dropout", "attention_dropout", "mask", "replace", "drop_edges"):
             check_share(name, getattr(self, name))
         check_at_least("power", self.power, 1)
+        check_heads(self.dim, self.heads)
 
 
 class MaskedFeatures(SelfSupervised):
@@ -73,9 +74,11 @@ class MaskedFeatures(SelfSupervised):
         holes = x.index_copy(0, swapped, x[donors])
         return holes.index_copy(0, masked, self.mask_token.expand(masked.numel(), -1)), hidden, visible
 
-    def decode(self, vectors: Tensor, edge_index: Tensor) -> Tensor:
-        """Rebuild features `[num_nodes, in_dim]` from vectors `[num_nodes, dim]`."""
-        rebuilt: Tensor = self.decoder(self.dropout(vectors), edge_index)
+    def decode(self, vectors: Tensor, edge_index: Tensor, nodes: Tensor) -> Tensor:
+        """Rebuild the features of some nodes, `[num_wanted, in_dim]`, from vectors `[num_nodes, dim]`."""
+        wanted = torch.zeros(vectors.size(0), dtype=torch.bool, device=vectors.device).index_fill_(0, nodes, True)
+        edges = edge_index[:, wanted[edge_index[1]]]  # messages to other nodes would be thrown away
+        rebuilt: Tensor = self.decoder(self.dropout(vectors), edges)[nodes]
         return rebuilt
 
 
@@ -90,5 +93,5 @@ class GraphMAE(MaskedFeatures):
         """Scaled cosine error of the hidden nodes (equation 2)."""
         holes, hidden, _ = self.hide(x)
         vectors = self.to_decoder(self.encoder(holes, drop_edges(edge_index, self.settings.drop_edges)))
-        rebuilt = self.decode(vectors.index_fill(0, hidden, 0.0), edge_index)
-        return scaled_cosine_error(rebuilt[hidden], x[hidden], self.settings.power)
+        rebuilt = self.decode(vectors.index_fill(0, hidden, 0.0), edge_index, hidden)
+        return scaled_cosine_error(rebuilt, x[hidden], self.settings.power)

@@ -83,7 +83,7 @@ class GraphMAE2(MaskedFeatures):
         error = self.config.latent_weight * scaled_cosine_error(latent, target, 1.0)
         vectors = self.to_decoder(vectors)
         for remasked in self._remasked(vectors, hidden):
-            error = error + scaled_cosine_error(self.decode(remasked, edge_index)[hidden], x[hidden], self.config.power)
+            error = error + scaled_cosine_error(self.decode(remasked, edge_index, hidden), x[hidden], self.config.power)
         return error
 
     def after_step(self, share: float) -> None:
