@@ -87,6 +87,8 @@ class SelfSupervised(nn.Module, ABC):
     """
 
     encoder: nn.Module
+    unit_rows: ClassVar[bool] = False
+    """Whether raw features enter with rows of unit norm; otherwise their entries are near 1 in size."""
     takes_sparse: ClassVar[bool] = False
     """Whether features may be a sparse tensor (COO), as bags of words are; products with them cost far less."""
 

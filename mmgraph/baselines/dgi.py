@@ -25,6 +25,8 @@ class DGI(SelfSupervised):
     """Deep Graph Infomax [1] on PyG's `DeepGraphInfomax`.
 
     The negative graph has the rows of the features in another order; the summary is the sigmoid of the mean embedding.
+    Raw features enter with rows of unit norm, near the scale of the paper's: with entries near 1 the logits of the
+    discriminator start far from 0, and accuracy on Cora was 77.9 instead of 80.6.
 
     Args:
         in_dim: Width of the features.
@@ -34,6 +36,7 @@ class DGI(SelfSupervised):
         [1] Velickovic et al., 2019, Deep Graph Infomax, arXiv:1809.10341.
     """
 
+    unit_rows: ClassVar[bool] = True
     takes_sparse: ClassVar[bool] = True
 
     def __init__(self, in_dim: int, config: DGIConfig) -> None:

@@ -48,8 +48,12 @@ BASELINES: Mapping[str, Baseline] = {
 }
 
 
-def baseline_features(graph: MultimodalGraph) -> Tensor:
+def baseline_features(graph: MultimodalGraph, *, unit_rows: bool = False) -> Tensor:
     """Raw features times the root of their width, `[num_nodes, sum of dims]`: entries near 1, as layers expect.
+
+    Args:
+        graph: The graph.
+        unit_rows: Leave out the root: each present modality of a row has norm 1.
 
     Raises:
         InputError: If the graph has no features.
@@ -57,7 +61,7 @@ def baseline_features(graph: MultimodalGraph) -> Tensor:
     if not graph.features:
         raise InputError(f"graph {graph.name!r} has no features; of the baselines only 'node2vec' needs none")
     x = raw_features(graph).vectors
-    return x.mul_(x.size(1) ** 0.5)
+    return x if unit_rows else x.mul_(x.size(1) ** 0.5)
 
 
 def fit_baseline(
@@ -125,7 +129,7 @@ def fit_with_losses(
         )
     else:
         assert model is not None
-        x = baseline_features(graph) if x is None else _checked(name, graph, x)
+        x = baseline_features(graph, unit_rows=model.unit_rows) if x is None else _checked(name, graph, x)
         if x.is_sparse and not (model.takes_sparse and graph.num_nodes <= config.full_batch_up_to):
             x = x.to_dense()
         vectors, losses = fit_network(

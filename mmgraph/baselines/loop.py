@@ -63,7 +63,7 @@ def rate(config: NetworkConfig, step: int) -> float:
     warm = config.warmup * config.steps
     if step < warm:
         return (step + 1) / (warm + 1)
-    if not config.cosine:
+    if not config.cosine or config.steps == 0:
         return 1.0
     return 0.5 * (1.0 + math.cos(math.pi * (step - warm) / (config.steps - warm)))
 

@@ -54,6 +54,15 @@ def test_node2vec_beats_its_untrained_vectors() -> None:
 
 
 @pytest.mark.parametrize("name", BASELINES)
+def test_no_steps_give_the_untrained_network(name: str) -> None:
+    graph = planted()
+    table, losses = fit_with_losses(name, graph, seed=0, config=quick(name, steps=0), progress=False)
+    assert losses == []
+    trained = fit_baseline(name, graph, seed=0, config=quick(name, steps=2), progress=False)
+    assert not torch.equal(table.vectors, trained.vectors)
+
+
+@pytest.mark.parametrize("name", BASELINES)
 def test_a_seed_repeats_bit_for_bit_and_leaves_the_global_generator_alone(name: str) -> None:
     graph, config = planted(), quick(name, steps=4)
     torch.manual_seed(1)
@@ -122,6 +131,7 @@ def test_features_have_unit_entries() -> None:
     assert x.shape == (60, 16)
     items = graph.features["text"].present
     assert torch.allclose(x[items].square().mean(dim=1), torch.ones(int(items.sum())), atol=1e-4)
+    assert torch.allclose(baseline_features(graph, unit_rows=True) * 4, x)
 
 
 @pytest.mark.parametrize("name", ["dgi", "grace", "bgrl", "graphmae"])

@@ -39,6 +39,7 @@ def test_the_rate_warms_up_and_falls() -> None:
     assert max(rates) == rates[10] == 1.0
     assert 0 < rates[0] < 0.1
     assert rates[-1] < 0.001
+    assert rate(NetworkConfig(steps=0, warmup=0.1, cosine=True), 0) == 1.0
     assert {rate(NetworkConfig(steps=5), step) for step in range(5)} == {1.0}
 
 
