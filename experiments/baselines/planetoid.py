@@ -21,7 +21,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmgraph.baselines.fit import BASELINES, BaselineConfig, fit_baseline
+from mmgraph.baselines.fit import BASELINES, BaselineConfig, baseline_features, fit_baseline
+from mmgraph.baselines.node2vec import Node2VecConfig
 from mmgraph.data.graph import MultimodalGraph
 from mmgraph.data.store import graph_digest, load_graph
 from mmgraph.files import read_json, write_json
@@ -86,7 +87,7 @@ def main() -> None:
     parser.add_argument("folders", type=Path, nargs="+", help="Built graphs, or a file that --out wrote.")
     parser.add_argument("--methods", nargs="+", default=list(BASELINES))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--features", choices=("published", "ours"), default="published")
+    parser.add_argument("--features", choices=("published", "ours", "components"), default="published")
     parser.add_argument("--set", action="append", default=[], help="A setting for all methods, as steps=300.")
     parser.add_argument("--out", type=Path, help="Add the records to this file.")
     args = parser.parse_args()
@@ -99,19 +100,20 @@ def main() -> None:
         graph = load_graph(folder)
         task = load_tasks(folder)["labels"]
         assert isinstance(task, NodeClassificationTask)
-        runs = [("raw features", None, 0), ("smoothed features", None, 0)]
+        runs: list[tuple[str, BaselineConfig | None, int]] = [("raw features", None, 0), ("smoothed features", None, 0)]
         for seed in args.seeds:
             for method in args.methods:
-                config = replace(settings(method, graph.name), **changes)
-                runs += [(method, config, seed)]
+                chosen = replace(settings(method, graph.name), **changes)
+                runs.append((method, chosen, seed))
                 if BASELINES[method].model is not None:
-                    runs += [(f"{method}, untrained", replace(config, steps=0), seed)]
+                    runs.append((f"{method}, untrained", replace(chosen, steps=0), seed))
         for model, config, seed in runs:
-            if any((r["graph"], r["model"], r["seed"]) == (graph.name, model, seed) for r in records):
+            label = model if config is None or isinstance(config, Node2VecConfig) else f"{model} ({args.features})"
+            if any((r["graph"], r["model"], r["seed"]) == (graph.name, label, seed) for r in records):
                 continue
             start = time.monotonic()
             table = embed(model, graph, config, seed, args.features)
-            record = {"graph": graph.name, "model": model, "seed": seed, "accuracy": probe(table, task)}
+            record = {"graph": graph.name, "model": label, "seed": seed, "accuracy": probe(table, task)}
             record |= {"seconds": round(time.monotonic() - start, 1), "digest": graph_digest(graph)}
             record |= {"config": asdict(config) if config else None}
             print(f"{graph.name} {model} seed {seed}: {record['accuracy']:.1f} in {record['seconds']} s", flush=True)
@@ -128,14 +130,27 @@ def word_shares(graph: MultimodalGraph) -> Tensor:
     return (words / words.sum(dim=1, keepdim=True).clamp(min=1.0)).to_sparse()
 
 
+def components(graph: MultimodalGraph, dim: int = 256) -> Tensor:
+    """First principal components of our features, entries near 1: dense `[num_nodes, dim]`, for slow machines."""
+    left, scale, _ = torch.linalg.svd(baseline_features(graph), full_matrices=False)
+    x: Tensor = (left * scale)[:, :dim]
+    return x.div(x.square().mean().sqrt())
+
+
 def embed(
     model: str, graph: MultimodalGraph, config: BaselineConfig | None, seed: int, features: str
 ) -> EmbeddingTable:
     if config is None:
         return raw_features(graph) if model == "raw features" else smoothed_features(graph)
     name = model.partition(",")[0]
-    x = word_shares(graph) if features == "published" and BASELINES[name].model is not None else None
+    x = None
+    if BASELINES[name].model is not None and features != "ours":
+        x = word_shares(graph) if features == "published" else components(graph)
     return fit_baseline(name, graph, seed=seed, config=config, x=x)
+
+
+def published(model: str) -> dict[str, float]:
+    return {} if "untrained" in model else PUBLISHED.get(model.partition(" ")[0], {})
 
 
 def print_table(records: list[dict[str, Any]]) -> None:
@@ -144,15 +159,14 @@ def print_table(records: list[dict[str, Any]]) -> None:
     for record in records:
         values[record["model"], record["graph"]].append(record["accuracy"])
     graphs = sorted({graph for _, graph in values}, reverse=True)
-    order = ["raw features", "smoothed features", *(n for m in BASELINES for n in (m, f"{m}, untrained"))]
     print("| | " + " | ".join(f"{graph} | published" for graph in graphs) + " |\n|" + "---|" * (2 * len(graphs) + 1))
-    for model in (name for name in order if any((name, graph) in values for graph in graphs)):
+    for model in dict.fromkeys(model for model, _ in values):
         cells = []
         for graph in graphs:
             numbers = values.get((model, graph), [])
             mean = f"{statistics.mean(numbers):.1f}" if numbers else ""
             spread = f" ± {statistics.stdev(numbers):.1f} ({len(numbers)})" if len(numbers) > 1 else ""
-            cells += [mean + spread, str(PUBLISHED.get(model, {}).get(graph, ""))]
+            cells += [mean + spread, str(published(model).get(graph, ""))]
         print(f"| {model} | " + " | ".join(cells) + " |")
 
 
