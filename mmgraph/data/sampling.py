@@ -28,6 +28,9 @@ class SamplingConfig:
         kind: `nodes`: seeds with all of their neighbours, for `gnn.conv: sign`, which needs no subgraphs. For layers,
             `ppr`: one subgraph per seed, its top nodes by personalised PageRank; `neighbor`: one common subgraph of
             sampled neighbours, hop by hop.
+        hold_out: For `nodes`: share of the pairs of neighbours that leave the graph for a while; links are learnt from
+            these. 0 keeps the graph whole and leaves out each learnt edge for its own two ends only.
+        refresh_every: For `nodes`: batches of a graph until other pairs leave it.
         batch_size: Seeds per batch at most; the batches of an epoch have equal sizes, give or take one.
         fanouts: For `neighbor`: messages kept per node at each hop; -1 keeps all.
         ppr: For `ppr`: accuracy and size of the subgraphs.
@@ -35,12 +38,18 @@ class SamplingConfig:
 
     kind: Literal["nodes", "ppr", "neighbor"] = "nodes"
     batch_size: int = 1024
+    hold_out: float = 0.25
+    refresh_every: int = 40
     fanouts: tuple[int, ...] = (10, 5)
     ppr: PPRConfig = field(default_factory=PPRConfig)
 
     def __post_init__(self) -> None:
         if self.kind not in ("nodes", "ppr", "neighbor"):
             raise InputError(f"sampling.kind must be 'nodes', 'ppr' or 'neighbor', got {self.kind!r}")
+        if not 0 <= self.hold_out < 1:
+            raise InputError(f"sampling.hold_out must lie in [0, 1), got {self.hold_out}")
+        if self.refresh_every < 1:
+            raise InputError(f"sampling.refresh_every must be at least 1, got {self.refresh_every}")
         if self.batch_size < 1:
             raise InputError(f"batch_size must be at least 1, got {self.batch_size}")
         check_fanouts(self.fanouts)

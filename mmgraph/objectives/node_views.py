@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from mmgraph.data.graph import MultimodalGraph
+from mmgraph.nn.adjacency import Adjacency
 from mmgraph.nn.blocks import GraphBlocks
 from mmgraph.nn.encoder import EncoderOutput
 from mmgraph.nn.sign import SignEncoder
@@ -31,6 +34,13 @@ class GraphEdges:
         self._order = order
         self._count = torch.bincount(self.edge_type, minlength=1)
         self._first = torch.cumsum(self._count, 0) - self._count
+        self.num_nodes = graph.num_nodes
+
+    @cached_property
+    def adjacency(self) -> Adjacency:
+        """Which nodes are neighbours."""
+        ones = torch.ones_like(self.edge_type, dtype=torch.float32)
+        return Adjacency.from_edges(self.edge_index, ones, self.num_nodes)
 
     def draw(self, count: int, exponent: float, generator: torch.Generator) -> Tensor:
         """Draw edges with replacement, `[2, count]`; none from a graph without edges.
@@ -50,14 +60,37 @@ class GraphEdges:
         return self.edge_index[:, self._order[self._first[chosen] + place]]
 
 
+def hold_out(
+    graph: MultimodalGraph, share: float, generator: torch.Generator
+) -> tuple[MultimodalGraph, MultimodalGraph]:
+    """Split the edges of a graph at random, all edges between two nodes together.
+
+    Args:
+        graph: The graph.
+        share: Of the pairs of neighbours, in the second graph.
+        generator: Source of randomness, on the CPU.
+    """
+    n = graph.num_nodes
+    keys = [torch.minimum(*r.edge_index) * n + torch.maximum(*r.edge_index) for r in graph.relations.values()]
+    if not keys:
+        return graph, graph
+    pairs, place = torch.unique(torch.cat(keys), return_inverse=True)
+    held = (torch.rand(pairs.numel(), generator=generator) < share).to(graph.device)[place]
+    rest, gone = {}, {}
+    for (name, relation), mine in zip(graph.relations.items(), torch.split(held, [len(k) for k in keys]), strict=True):
+        rest[name], gone[name] = relation.take(~mine), relation.take(mine)
+    return replace(graph, relations=rest), replace(graph, relations=gone)
+
+
 class NodeViews(BatchViews):
     """Views of seed nodes with all of their neighbours.
 
     Args:
         encoder: The model that is trained.
         graph: The graph.
-        blocks: Its blocks.
-        edges: Its edges.
+        blocks: Blocks of the graph, or of the graph without the edges to learn from.
+        edges: All edges.
+        targets: The edges to learn from.
         seeds: `[num_seeds]`: positions of the nodes.
         mask: How to corrupt them.
         seed: Specific to this batch.
@@ -69,12 +102,14 @@ class NodeViews(BatchViews):
         graph: MultimodalGraph,
         blocks: GraphBlocks,
         edges: GraphEdges,
+        targets: GraphEdges,
         seeds: Tensor,
         *,
         mask: MaskConfig,
         seed: int,
     ) -> None:
-        self.encoder, self.graph, self.blocks, self.edges = encoder, graph, blocks, edges
+        self.encoder, self.graph, self.blocks = encoder, graph, blocks
+        self.edges, self.targets = edges, targets
         self.graph_name = graph.name
         self.node_index = seeds
         self.num_seeds = seeds.numel()
@@ -98,13 +133,16 @@ class NodeViews(BatchViews):
         return [level[self.node_index] for level in self.blocks.levels]
 
     def links(self, count: int, exponent: float, *, cold: float, more: Tensor) -> LinkView | None:
-        """Edges of the whole graph, each left out of the propagation of its own two ends. Candidates are the seeds."""
+        """Edges that the blocks lack, or else are left out for their own two ends. Candidates are the seeds."""
         random = self.generator("links")
-        nodes = self.edges.draw(count, exponent, random)
+        nodes = self.targets.draw(count, exponent, random)
         if nodes.numel() == 0:
             return None
-        source = self.encoder(self.blocks.gather(nodes[0], without=nodes[1])).embedding
-        target = self.encoder(self.blocks.gather(nodes[1], without=nodes[0])).embedding
+        held_out = self.targets is not self.edges
+        source, target = (
+            self.encoder(self.blocks.gather(nodes[i], without=None if held_out else nodes[1 - i])).embedding
+            for i in (0, 1)
+        )
         is_cold = torch.rand(nodes.size(1), generator=random, device=nodes.device) < cold
         rows = torch.nonzero(is_cold & self.blocks.has_content[nodes[0]]).flatten()
         if rows.numel():
@@ -115,7 +153,7 @@ class NodeViews(BatchViews):
         return LinkView(source, target, self.clean.embedding, (first, second), nodes, self.node_index)
 
     def _negatives(self, query: Tensor, positive: Tensor, candidates: Tensor) -> Tensor:
-        known = self.blocks.adjacency.neighbours_among(query, candidates)
+        known = self.edges.adjacency.neighbours_among(query, candidates)
         wrong_type = self.graph.node_type[positive].unsqueeze(1) != self.graph.node_type[candidates]
         return ~(known | wrong_type | (query.unsqueeze(1) == candidates))
 

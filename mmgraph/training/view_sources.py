@@ -10,13 +10,14 @@ import torch
 from mmgraph.data.graph import MultimodalGraph
 from mmgraph.data.loaders import BatchLoader, SeedOrder
 from mmgraph.data.sampling import make_sampler
+from mmgraph.nn.blocks import GraphBlocks
 from mmgraph.nn.build import Encoder
 from mmgraph.nn.encoder import GraphEncoder
 from mmgraph.nn.sign import SignEncoder
 from mmgraph.objectives.base import BatchViews, MaskConfig
-from mmgraph.objectives.node_views import GraphEdges, NodeViews
+from mmgraph.objectives.node_views import GraphEdges, NodeViews, hold_out
 from mmgraph.objectives.subgraph_views import SubgraphViews
-from mmgraph.seeding import derive_seed
+from mmgraph.seeding import derive_seed, generator
 from mmgraph.training.config import PretrainConfig
 
 
@@ -47,19 +48,38 @@ class SubgraphSource:
 
 
 class NodeSource:
-    """Seeds over blocks that are computed once; graph and blocks stay on the device of the model."""
+    """Seeds over blocks of the graph; everything stays on the device of the model.
 
-    def __init__(self, encoder: SignEncoder, graph: MultimodalGraph, order: SeedOrder, mask: MaskConfig) -> None:
-        self.encoder, self.order, self.mask = encoder, order, mask
+    With `sampling.hold_out`, the blocks are those of the graph without a random part of its pairs of neighbours, drawn
+    anew every `sampling.refresh_every` batches, and links are learnt from that part. As in an evaluation, several edges
+    of a node are then missing at once. What is drawn depends on the seed and the number of the batch alone.
+    """
+
+    def __init__(self, encoder: SignEncoder, graph: MultimodalGraph, config: PretrainConfig) -> None:
+        self.encoder, self.mask, self.sampling = encoder, config.mask, config.sampling
+        self.seed = derive_seed(config.seed, "batches", graph.name)
+        self.order = SeedOrder(graph.num_nodes, batch_size=config.sampling.batch_size, seed=self.seed)
         self.graph = graph.to(encoder.device)
-        self.blocks = encoder.graph_blocks(self.graph)
-        self.edges = GraphEdges(self.graph)
         self.num_nodes = graph.num_nodes
+        self.edges = GraphEdges(self.graph)
+        self._round: tuple[int, GraphBlocks, GraphEdges] | None = None
 
     def views(self, number: int, seed: int) -> BatchViews:
         """See `ViewSource.views`."""
+        blocks, targets = self._blocks(number // self.sampling.refresh_every if self.sampling.hold_out else 0)
         seeds = self.order.seeds(number).to(self.encoder.device)
-        return NodeViews(self.encoder, self.graph, self.blocks, self.edges, seeds, mask=self.mask, seed=seed)
+        return NodeViews(self.encoder, self.graph, blocks, self.edges, targets, seeds, mask=self.mask, seed=seed)
+
+    def _blocks(self, number: int) -> tuple[GraphBlocks, GraphEdges]:
+        if self._round is None or self._round[0] != number:
+            self._round = None  # frees the memory of the last round first
+            if not self.sampling.hold_out:
+                self._round = (number, self.encoder.graph_blocks(self.graph), self.edges)
+            else:
+                random = generator(self.seed, "hold out", number)
+                rest, held = hold_out(self.graph, self.sampling.hold_out, random)
+                self._round = (number, self.encoder.graph_blocks(rest), GraphEdges(held))
+        return self._round[1:]
 
 
 def view_source(
@@ -76,7 +96,7 @@ def view_source(
     """
     seed, size = derive_seed(config.seed, "batches", graph.name), config.sampling.batch_size
     if isinstance(encoder, SignEncoder):
-        return NodeSource(encoder, graph, SeedOrder(graph.num_nodes, batch_size=size, seed=seed), config.mask)
+        return NodeSource(encoder, graph, config)
     sampler = make_sampler(graph, config.sampling, cache=cache)
     sampler.prepare()
     return SubgraphSource(

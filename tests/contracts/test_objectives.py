@@ -63,7 +63,7 @@ def views(model: Model, seed: int = 0) -> BatchViews:
     if isinstance(encoder, SignEncoder):
         everything = torch.arange(graph.num_nodes)
         blocks, edges = encoder.graph_blocks(graph), GraphEdges(graph)
-        return NodeViews(encoder, graph, blocks, edges, everything, mask=mask, seed=seed)
+        return NodeViews(encoder, graph, blocks, edges, edges, everything, mask=mask, seed=seed)
     return SubgraphViews(encoder, GraphBatch.whole(graph), mask=mask, seed=seed)
 
 
