@@ -7,21 +7,17 @@ are cheap as well: without some of its content, without neighbours, or without o
 
 from __future__ import annotations
 
-import hashlib
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from mmgraph.data.features import ModalityFeatures
 from mmgraph.data.graph import MultimodalGraph
-from mmgraph.data.ids import NodeIds
 from mmgraph.nn.adjacency import Adjacency, message_weights, relation_keys
 from mmgraph.nn.alignment import FeatureAlignment
+from mmgraph.nn.content import NodeContent, fuse
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +83,7 @@ class GraphBlocks:
 
     Args:
         graph: The graph.
-        alignment: Maps its features to one space.
+        content: What its nodes show, aligned.
         num_levels: Levels above 0; 0, 1 or 2, since views without an edge have a closed form up to 2.
 
     References:
@@ -96,30 +92,23 @@ class GraphBlocks:
         [3] Chen et al., 2019, Fast and Accurate Network Embeddings via Very Sparse Random Projection, arXiv:1908.11512.
     """
 
-    def __init__(self, graph: MultimodalGraph, alignment: FeatureAlignment, *, num_levels: int = 2) -> None:
+    def __init__(self, graph: MultimodalGraph, content: NodeContent, *, num_levels: int = 2) -> None:
         self.graph_name = graph.name
         self.num_nodes = graph.num_nodes
-        self.dim = alignment.dim
+        self.content = content
+        self.dim = content.dim
         device = graph.device
-        self._position: dict[str, Tensor] = {}
-        self._values: dict[str, Tensor] = {}
-        for name in sorted(graph.features):
-            item = graph.features[name]
-            position = torch.full((graph.num_nodes,), -1, dtype=torch.int64, device=device)
-            rows = torch.nonzero(item.present).flatten()
-            position[rows] = torch.arange(rows.numel(), device=device)
-            self._position[name], self._values[name] = position, alignment(item)
         edge_index, edge_type = graph.message_edges()
         weight = message_weights(graph)
         self.adjacency = Adjacency.from_edges(edge_index, weight, graph.num_nodes)
         everything = torch.arange(graph.num_nodes, device=device)
-        x = self._own(everything, None)
+        x = content.own(everything, None)
         self._fill = self._fill_empty(x)
         self.x = self._complete(x, everything, None)
         scale = self.adjacency.degree.clamp(min=1e-12).rsqrt()
         self._scale = torch.where(self.adjacency.degree > 0, scale, torch.zeros_like(scale))
         self.levels: list[Tensor] = [self.x]
-        self.structure: list[Tensor] = [random_signs(graph.node_ids, alignment.dim).to(device)]
+        self.structure: list[Tensor] = [content.signs]
         for _ in range(num_levels):
             self.levels.append(self._smooth(self.levels[-1]))
             self.structure.append(self._smooth(self.structure[-1]))
@@ -130,31 +119,10 @@ class GraphBlocks:
             if bool(chosen.any()):
                 self._relations[key] = self._relation(edge_index[:, chosen], weight[chosen])
 
-    @cached_property
-    def has_content(self) -> Tensor:
-        """`[num_nodes]`, bool: which nodes have any modality."""
-        found = torch.zeros(self.num_nodes, dtype=torch.bool, device=self.adjacency.keys.device)
-        for position in self._position.values():
-            found |= position >= 0
-        return found
-
-    @property
-    def modalities(self) -> tuple[str, ...]:
-        """Names of the graph's modalities, sorted."""
-        return tuple(self._position)
-
     @property
     def relation_keys(self) -> tuple[str, ...]:
         """Keys of the relations and directions that have edges."""
         return tuple(self._relations)
-
-    def present(self, rows: Tensor) -> dict[str, Tensor]:
-        """By modality, `[num_rows]` bool: whether these nodes have it."""
-        return {name: position[rows] >= 0 for name, position in self._position.items()}
-
-    def values(self, modality: str, rows: Tensor) -> Tensor:
-        """Aligned features of nodes that have the modality, `[num_rows, dim]`."""
-        return self._values[modality][self._position[modality][rows]]
 
     def gather(
         self,
@@ -174,13 +142,13 @@ class GraphBlocks:
                 and direction, at every level, for this row alone. Degrees of `S` stay as they are.
             alone: Leave all edges out.
         """
-        content = self._content(rows, shown)
-        own = self._own(rows, shown)
+        visible = self.content.visible(rows, shown)
+        own = fuse(visible, rows.numel(), self.dim, self.adjacency.degree)
         if alone:
             levels = [own] + [torch.zeros_like(own) for _ in self.levels[1:]]
             structure = [torch.zeros_like(own) for _ in self.levels[1:]]
             degree = self.adjacency.degree.new_zeros(rows.numel())
-            return NodeBlocks(content, levels, structure, [], degree, self.graph_name)
+            return NodeBlocks(visible, levels, structure, [], degree, self.graph_name)
         between = None if without is None else self.adjacency.weight_between(rows, without)
         own = self._complete(own, rows, without)
         levels = [own] + [level[rows] for level in self.levels[1:]]
@@ -195,24 +163,11 @@ class GraphBlocks:
         degree = self.adjacency.degree[rows]
         degree = degree if between is None else (degree - between).clamp(min=0)
         relations = self._relation_blocks(rows, without)
-        return NodeBlocks(content, levels, structure[1:], relations, degree, self.graph_name)
-
-    def _content(self, rows: Tensor, shown: Mapping[str, Tensor] | None) -> dict[str, tuple[Tensor, Tensor]]:
-        found = {}
-        for name, position in self._position.items():
-            place = position[rows]
-            visible = place >= 0 if shown is None or name not in shown else (place >= 0) & shown[name]
-            chosen = torch.nonzero(visible).flatten()
-            found[name] = (chosen, self._values[name][place[chosen]])
-        return found
-
-    def _own(self, rows: Tensor, shown: Mapping[str, Tensor] | None) -> Tensor:
-        """Unit mean of what each row shows; zero where it shows nothing."""
-        return fuse(self._content(rows, shown), rows.numel(), self.dim, self.adjacency.degree)
+        return NodeBlocks(visible, levels, structure[1:], relations, degree, self.graph_name)
 
     def _fill_empty(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Position of each node without content, and the sum over its neighbours with content."""
-        empty = ~self.has_content
+        empty = ~self.content.has_any
         rows = torch.nonzero(empty).flatten()
         position = torch.full((self.num_nodes,), -1, dtype=torch.int64, device=x.device)
         position[rows] = torch.arange(rows.numel(), device=x.device)
@@ -230,7 +185,7 @@ class GraphBlocks:
         filled = total[place[empty]]
         if without is not None:
             other = without[empty]
-            weight = self.adjacency.weight_between(rows[empty], other) * self.has_content[other]
+            weight = self.adjacency.weight_between(rows[empty], other) * self.content.has_any[other]
             filled = filled - weight.unsqueeze(1) * self.x[other]
         return own.index_add(0, empty, torch.nn.functional.normalize(filled, dim=1, eps=1e-6))
 
@@ -288,22 +243,3 @@ def content_blocks(
     return NodeBlocks(
         content, levels, [torch.zeros_like(own) for _ in range(num_levels)], [], own.new_zeros(num_nodes), ""
     )
-
-
-def random_signs(node_ids: NodeIds, dim: int) -> Tensor:
-    """A row of length 1 per node with entries `+-1 / sqrt(dim)`, from a hash of its id: `[num_nodes, dim]`.
-
-    The same id has the same row in every graph, however many other nodes there are and in whatever order.
-    """
-    size = -(-dim // 8)
-    hashes = b"".join(hashlib.shake_128(str(node_id).encode()).digest(size) for node_id in node_ids.values.tolist())
-    bits = np.unpackbits(np.frombuffer(hashes, dtype=np.uint8).reshape(len(node_ids), size), axis=1)[:, :dim]
-    return torch.from_numpy((bits.astype(np.float32) * 2 - 1) / math.sqrt(dim))
-
-
-def fuse(content: Mapping[str, tuple[Tensor, Tensor]], num_nodes: int, dim: int, like: Tensor) -> Tensor:
-    """Sum of the modalities that each row shows, scaled to unit length: `[num_nodes, dim]`."""
-    total = torch.zeros(num_nodes, dim, device=like.device)
-    for rows, values in content.values():
-        total = total.index_add(0, rows, values.to(total.dtype))
-    return torch.nn.functional.normalize(total, dim=1, eps=1e-6)

@@ -12,6 +12,7 @@ from mmgraph.data.graph import MultimodalGraph
 from mmgraph.errors import InputError
 from mmgraph.nn.alignment import FeatureAlignment
 from mmgraph.nn.blocks import GraphBlocks, NodeBlocks, content_blocks
+from mmgraph.nn.content import NodeContent
 from mmgraph.nn.encoder import EncoderConfig, EncoderOutput
 from mmgraph.nn.moe import MixtureOfExperts
 
@@ -128,13 +129,26 @@ class SignEncoder(nn.Module):
         """Accept the feature spaces of another graph: those that are new are aligned by their principal axes."""
         self.alignment.fit([item for item in features if item.spec not in self.specs])
 
-    def graph_blocks(self, graph: MultimodalGraph) -> GraphBlocks:
-        """The blocks of all nodes of a graph, on its device.
+    def node_content(self, graph: MultimodalGraph) -> NodeContent:
+        """The aligned features of all nodes of a graph, on its device.
 
         Raises:
             InputError: If a feature space is unknown.
         """
-        return GraphBlocks(graph, self.alignment, num_levels=self.num_layers)
+        return NodeContent(graph, self.alignment)
+
+    def graph_blocks(self, graph: MultimodalGraph, content: NodeContent | None = None) -> GraphBlocks:
+        """The blocks of all nodes of a graph, on its device.
+
+        Args:
+            graph: The graph.
+            content: Its `node_content`, where it is at hand; edges do not matter to it.
+
+        Raises:
+            InputError: If a feature space is unknown.
+        """
+        content = self.node_content(graph) if content is None else content
+        return GraphBlocks(graph, content, num_levels=self.num_layers)
 
     def encode_content(self, features: Mapping[str, ModalityFeatures], num_nodes: int) -> EncoderOutput:
         """Embed nodes without edges, for instance queries."""

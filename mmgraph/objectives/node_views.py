@@ -144,7 +144,7 @@ class NodeViews(BatchViews):
             for i in (0, 1)
         )
         is_cold = torch.rand(nodes.size(1), generator=random, device=nodes.device) < cold
-        rows = torch.nonzero(is_cold & self.blocks.has_content[nodes[0]]).flatten()
+        rows = torch.nonzero(is_cold & self.blocks.content.has_any[nodes[0]]).flatten()
         if rows.numel():
             alone = self.encoder(self.blocks.gather(nodes[0, rows], alone=True)).embedding
             source = source.index_copy(0, rows, alone.to(source.dtype))

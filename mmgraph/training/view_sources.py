@@ -62,6 +62,7 @@ class NodeSource:
         self.graph = graph.to(encoder.device)
         self.num_nodes = graph.num_nodes
         self.edges = GraphEdges(self.graph)
+        self.content = encoder.node_content(self.graph)
         self._round: tuple[int, GraphBlocks, GraphEdges] | None = None
 
     def views(self, number: int, seed: int) -> BatchViews:
@@ -74,11 +75,11 @@ class NodeSource:
         if self._round is None or self._round[0] != number:
             self._round = None  # frees the memory of the last round first
             if not self.sampling.hold_out:
-                self._round = (number, self.encoder.graph_blocks(self.graph), self.edges)
+                self._round = (number, self.encoder.graph_blocks(self.graph, self.content), self.edges)
             else:
                 random = generator(self.seed, "hold out", number)
                 rest, held = hold_out(self.graph, self.sampling.hold_out, random)
-                self._round = (number, self.encoder.graph_blocks(rest), GraphEdges(held))
+                self._round = (number, self.encoder.graph_blocks(rest, self.content), GraphEdges(held))
         return self._round[1:]
 
 

@@ -13,7 +13,8 @@ from mmgraph.data.ids import NodeIds
 from mmgraph.errors import InputError
 from mmgraph.nn.adjacency import Adjacency, message_weights, relation_keys
 from mmgraph.nn.alignment import FeatureAlignment, specs_of
-from mmgraph.nn.blocks import GraphBlocks, NodeBlocks, random_signs
+from mmgraph.nn.blocks import GraphBlocks, NodeBlocks
+from mmgraph.nn.content import NodeContent, random_signs
 from mmgraph.testing.factories import make_graph
 
 DIM = 12
@@ -22,7 +23,7 @@ DIM = 12
 def blocks_of(graph: MultimodalGraph) -> GraphBlocks:
     alignment = FeatureAlignment(DIM, specs_of([graph.features]))
     alignment.fit(graph.features.values())
-    return GraphBlocks(graph, alignment)
+    return GraphBlocks(graph, NodeContent(graph, alignment))
 
 
 def dense(graph: MultimodalGraph) -> tuple[Tensor, Tensor]:
@@ -66,9 +67,9 @@ def test_level_0_is_the_unit_mean_of_what_is_present() -> None:
 def test_nodes_without_content_have_the_mean_of_their_neighbours() -> None:
     graph = make_graph(missing=0.6)
     blocks, (matrix, _) = blocks_of(graph), dense(graph)
-    empty = torch.nonzero(~blocks.has_content).flatten()
+    empty = torch.nonzero(~blocks.content.has_any).flatten()
     assert empty.numel() > 3
-    known = torch.where(blocks.has_content.unsqueeze(1), blocks.x, 0.0)
+    known = torch.where(blocks.content.has_any.unsqueeze(1), blocks.x, 0.0)
     assert close(blocks.x[empty], torch.nn.functional.normalize((matrix @ known)[empty], dim=1))
 
 
