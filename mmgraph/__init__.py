@@ -19,6 +19,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from mmgraph.audit import audit_dataset
+    from mmgraph.baselines.fit import fit_baseline
     from mmgraph.data.features import FeatureSpec, ModalityFeatures
     from mmgraph.data.graph import MultimodalGraph
     from mmgraph.data.raw import RawGraph
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from mmgraph.inference.table import EmbeddingTable
     from mmgraph.nn.encoder import EncoderConfig, GraphEncoder
     from mmgraph.nn.saving import load_encoder, save_encoder
+    from mmgraph.nn.sign import SignEncoder
     from mmgraph.splits.base import Split, load_splits, save_splits
     from mmgraph.splits.content import content_groups
     from mmgraph.splits.edges import (
@@ -71,6 +73,7 @@ if TYPE_CHECKING:
     from mmgraph.synthetic.user_item import user_item_graph
     from mmgraph.synthetic.writing import write_synthetic_graph
     from mmgraph.tasks.bundle_folder import read_bundle, write_bundle
+    from mmgraph.tasks.few_shot import few_shot_accuracy
     from mmgraph.tasks.from_split import task_from_split
     from mmgraph.tasks.split_folder import split_folder
     from mmgraph.training.config import PretrainConfig
@@ -94,6 +97,7 @@ _HOME = {
     "QueryEncoder": "mmgraph.inference.query",
     "RawGraph": "mmgraph.data.raw",
     "Relation": "mmgraph.data.relation",
+    "SignEncoder": "mmgraph.nn.sign",
     "Split": "mmgraph.splits.base",
     "TablesMapping": "mmgraph.formats.tables.mapping",
     "audit_dataset": "mmgraph.audit",
@@ -105,6 +109,8 @@ _HOME = {
     "embed": "mmgraph.inference.embed",
     "encode": "mmgraph.encoders.by_name",
     "evaluate_run": "mmgraph.training.evaluate",
+    "few_shot_accuracy": "mmgraph.tasks.few_shot",
+    "fit_baseline": "mmgraph.baselines.fit",
     "from_networkx": "mmgraph.formats.networkx",
     "from_ogb": "mmgraph.formats.ogb",
     "from_pyg": "mmgraph.formats.pyg",
@@ -235,7 +241,10 @@ __all__ = [  # noqa: RUF022  (by topic)
     "EncoderConfig",
     "GraphEncoder",
     "PretrainConfig",
+    "SignEncoder",
     "evaluate_run",
+    "few_shot_accuracy",
+    "fit_baseline",
     "load_encoder",
     "pretrain",
     "resume",
