@@ -38,8 +38,8 @@ class SamplingConfig:
 
     kind: Literal["nodes", "ppr", "neighbor"] = "nodes"
     batch_size: int = 1024
-    hold_out: float = 0.25
-    refresh_every: int = 40
+    hold_out: float = 0.4
+    refresh_every: int = 20
     fanouts: tuple[int, ...] = (10, 5)
     ppr: PPRConfig = field(default_factory=PPRConfig)
 

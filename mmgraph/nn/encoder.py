@@ -56,7 +56,8 @@ class EncoderOutput:
 
     Attributes:
         embedding: `[num_nodes, dim]`, the last level.
-        levels: Node vectors after 0, 1, ... layers of message passing, each `[num_nodes, dim]`.
+        levels: Node vectors after 0, 1, ... layers of message passing, each `[num_nodes, dim]`; of a `SignEncoder` what
+            it reads, then the embedding.
         routing: What the mixture of experts did.
     """
 

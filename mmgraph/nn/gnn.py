@@ -46,7 +46,7 @@ class GNNConfig:
     self_loops: bool = True
     zero_init: bool = True
     level_weights: tuple[float, ...] = (0.5, 1.0, 0.5)
-    hidden_mult: float = 2.0
+    hidden_mult: float = 1.0
     relations: bool = True
     structure: bool = True
 

@@ -39,7 +39,7 @@ class SignEncoder(nn.Module):
 
     Shapes:
         - input: `NodeBlocks` of `num_nodes` nodes
-        - output: `embedding` `[num_nodes, dim]`, `levels` the inputs `S^l x`
+        - output: `embedding` `[num_nodes, dim]`, `levels` the inputs `S^l x`, then the embedding
 
     References:
         [1] Frasca et al., 2020, SIGN: Scalable Inception Graph Neural Networks, arXiv:2004.11198.
@@ -165,7 +165,7 @@ class SignEncoder(nn.Module):
         hidden = self._hidden(blocks)
         mixed, routing = self.moe(nn.functional.gelu(self.norm(hidden)))
         embedding = nn.functional.normalize(base, dim=1, eps=1e-6) + self.out(mixed)
-        return EncoderOutput(embedding, levels, routing)
+        return EncoderOutput(embedding, [*levels, embedding], routing)
 
     def _hidden(self, blocks: NodeBlocks) -> Tensor:
         degree = blocks.degree.to(self.level_weights.dtype)

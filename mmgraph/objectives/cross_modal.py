@@ -23,7 +23,7 @@ class CrossModalConfig:
         temperature: Divides the cosines.
     """
 
-    weight: float = 0.5
+    weight: float = 0.25
     temperature: float = 0.1
 
     def __post_init__(self) -> None:

@@ -21,7 +21,7 @@ class LevelsConfig:
         gamma: Power of the scaled cosine error.
     """
 
-    weight: float = 1.0
+    weight: float = 4.0
     gamma: float = 1.0
 
     def __post_init__(self) -> None:

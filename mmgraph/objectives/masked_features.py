@@ -20,11 +20,11 @@ class MaskedFeaturesConfig:
     """Masked-feature reconstruction.
 
     Attributes:
-        weight: Weight in the sum of the objectives; 0 turns it off.
+        weight: Weight in the sum of the objectives; 0, the default, turns it off. UniGraph2 has 1.
         gamma: Power of the scaled cosine error.
     """
 
-    weight: float = 1.0
+    weight: float = 0.0
     gamma: float = 2.0
 
     def __post_init__(self) -> None:

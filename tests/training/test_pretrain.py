@@ -109,7 +109,7 @@ def test_the_run_folder_holds_everything(graphs: list[Path], tmp_path: Path) -> 
     assert [row["step"] for row in rows] == list(range(12))
     keys = {key for row in rows for key in row}
     for graph in ("shop", "films"):
-        for part in ("masked_features", "shortest_path", "balance", "expert_load"):
+        for part in ("links", "levels", "views", "balance", "expert_load"):
             assert f"domain/{graph}/{part}" in keys
     assert not run.encoder.training
 
