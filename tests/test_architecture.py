@@ -25,7 +25,7 @@ LAYERS: list[set[str]] = [
     {"nn"},
     {"objectives", "inference"},
     {"tasks"},
-    {"datasets", "synthetic", "training"},
+    {"baselines", "datasets", "synthetic", "training"},
     {"export", "audit"},
     {"report"},
     {"cli"},
