@@ -68,8 +68,8 @@ def print_graph(graph: str, records: Sequence[Mapping[str, Any]]) -> None:
         for name, measured in record["measures"].items():
             if measured["metrics"]:
                 metric = next((one for one in SHOWN if one in measured["metrics"]), "mrr")
-                column = values.setdefault(record["label"], {}).setdefault(f"{name} ({metric})", {})
-                column[record["seed"]] = 100 * measured["metrics"][metric]
+                by_seed = values.setdefault(record["label"], {}).setdefault(f"{name} ({metric})", {})
+                by_seed[record["seed"]] = 100 * measured["metrics"][metric]
     columns = list(dict.fromkeys(column for found in values.values() for column in found))
     lines = []
     for variant in sorted(values, key=lambda name: name != FULL):

@@ -81,13 +81,25 @@ class LoadedGraph:
         """Query encoder of raw and smoothed features, see `mmgraph.tasks.controls.raw_query`."""
         return raw_query(self.graph, self.encoders, modality=modality, copies=copies)
 
-    def network_query(self, encoder: Encoder, modality: str, *, all_levels: bool = False) -> QueryFunction:
-        """Query encoder of a network, for nodes embedded at the same level."""
-        queries = QueryEncoder(encoder, self.graph, self.encoders, level="all" if all_levels else "last")
+    def network_query(self, encoder: Encoder, modality: str, *, width: int | None = None) -> QueryFunction:
+        """Query encoder of a network.
+
+        Args:
+            encoder: The network.
+            modality: What the queries are.
+            width: If nodes were embedded with all levels: width of their vectors.
+        """
+        last = QueryEncoder(encoder, self.graph, self.encoders)
+        every = QueryEncoder(encoder, self.graph, self.encoders, level="all")
 
         def encode(items: Sequence[str]) -> torch.Tensor:
             content: dict[str, Any] = {modality: list(items)}
-            return queries.encode(**content).cpu()
+            if width is None:
+                return last.encode(**content).cpu()
+            vectors = every.encode(**content)
+            if vectors.size(1) < width:  # of a SignEncoder, `every` gives the inputs alone, `embed` the output as well
+                vectors = torch.cat([vectors, torch.nn.functional.normalize(last.encode(**content), dim=1)], dim=1)
+            return vectors.cpu()
 
         return encode
 

@@ -113,8 +113,7 @@ def untrained(label: str, *, random: bool) -> Model:
 
 def network_subject(encoder: Encoder, graph: LoadedGraph, *, level: Level = "last") -> Subject:
     """A network ready to be scored."""
-    entry = Entry(
-        embed(encoder, graph.graph, level=level),
-        lambda modality: graph.network_query(encoder, modality, all_levels=level == "all"),
-    )
+    table = embed(encoder, graph.graph, level=level)
+    width = table.dim if level == "all" else None
+    entry = Entry(table, lambda modality: graph.network_query(encoder, modality, width=width))
     return Subject(lambda _task: entry)
