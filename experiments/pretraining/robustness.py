@@ -133,6 +133,8 @@ def print_graph(out: Path, graph: str, records: list[dict[str, Any]]) -> None:
                     [one["mean"] for _, one in curve],
                     [one["std"] for _, one in curve],
                 )
+        if not panels:
+            continue
         print(f"### {graph}: {modality} hidden at test time\n")
         print(markdown(["", "", *(f"{100 * share:g}%" for share in (0.0, *SHARES))], lines) + "\n")
         picture = out / "plots" / f"{graph}-{modality}-hidden.png"
