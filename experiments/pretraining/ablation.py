@@ -72,7 +72,8 @@ def print_graph(graph: str, records: Sequence[Mapping[str, Any]]) -> None:
                 by_seed[record["seed"]] = 100 * measured["metrics"][metric]
     columns = list(dict.fromkeys(column for found in values.values() for column in found))
     lines = []
-    for variant in sorted(values, key=lambda name: name != FULL):
+    order = {name: number for number, name in enumerate(read_mapping(VARIANTS))}
+    for variant in sorted(values, key=lambda name: order.get(name, len(order))):
         cells = []
         for column in columns:
             mine, full = values[variant].get(column, {}), values.get(FULL, {}).get(column, {})
@@ -111,6 +112,8 @@ def main() -> None:
             run(args)
         except InputError as error:
             raise SystemExit(f"error: {error}") from None
+        except KeyboardInterrupt:
+            raise SystemExit("stopped; the same command goes on from here") from None
     for graph, records in read_records(args.out, trial=args.steps is not None, folder=FOLDER).items():
         print_graph(graph, records)
 

@@ -190,6 +190,8 @@ def main() -> None:
                         print(f"{graph.graph.name}: {name}, seed {seed}", flush=True)
         except InputError as error:
             raise SystemExit(f"error: {error}") from None
+        except KeyboardInterrupt:
+            raise SystemExit("stopped; the same command goes on from here") from None
     for graph_name, records in read_records(args.out, trial=args.steps is not None, folder=FOLDER).items():
         print_graph(args.out, graph_name, records)
 

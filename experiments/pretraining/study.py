@@ -94,6 +94,8 @@ def main() -> None:
         failed = run_jobs(context, models, jobs_of(models, score, args.seeds))
     except InputError as error:
         raise SystemExit(f"error: {error}") from None
+    except KeyboardInterrupt:
+        raise SystemExit("stopped; the same command goes on from here") from None
     if failed:
         raise SystemExit(f"{len(failed)} jobs failed:\n" + "\n".join(failed))
 
