@@ -26,7 +26,7 @@ class DGI(SelfSupervised):
 
     The negative graph has the rows of the features in another order; the summary is the sigmoid of the mean embedding.
     Raw features enter with rows of unit norm, near the scale of the paper's: with entries near 1 the logits of the
-    discriminator start far from 0, and accuracy on Cora was 77.9 instead of 80.6.
+    discriminator start far from 0. Cora: 77.9 with those (width 512, 200 steps), 80.6 with unit rows (256, 100 steps).
 
     Args:
         in_dim: Width of the features.
