@@ -127,13 +127,18 @@ def pretrained(
             return (name,)
         return tuple(other for other in context.graphs if scope == "joint" or other != name)
 
+    def chosen_config(context: Context, graph: LoadedGraph, seed: int) -> PretrainConfig:
+        plain = context.with_steps(config or context.config, seed)
+        # As many batches of each graph as if it were alone, in as many steps.
+        return replace(plain, accumulate=plain.accumulate * len(graphs(context, graph)))
+
     def settings(context: Context, graph: LoadedGraph) -> dict[str, Any]:
-        chosen = context.settings(context.with_steps(config or context.config, 0))
+        chosen = context.settings(chosen_config(context, graph, 0))
         trained_on = {name: context.load(name).digest for name in graphs(context, graph)}
         return {"config": chosen, "trained_on": trained_on, "level": level}
 
     def prepare(context: Context, graph: LoadedGraph, seed: int) -> Prepared:
-        chosen = context.with_steps(config or context.config, seed)
+        chosen = chosen_config(context, graph, seed)
         encoder, seconds = context.trained(run, graphs(context, graph), chosen)
         if scope == "others" and isinstance(encoder, SignEncoder):
             # Of the whole graph, also where a poorer form of it is embedded.
