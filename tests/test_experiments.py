@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import runpy
-import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from mmgraph.config import from_mapping, read_mapping
-from mmgraph.encoders.folder import encode_folder
-from mmgraph.files import read_json
-from mmgraph.testing.datasets import fake_encoders, make_dataset
 from mmgraph.testing.factories import make_graph
 from mmgraph.training.config import PretrainConfig
 from mmgraph.training.presets import PRESETS
@@ -41,27 +36,3 @@ def test_two_steps_of_every_configuration(path: Path, tmp_path: Path, monkeypatc
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_and_their_files_agree(name: str) -> None:
     assert asdict(read(FOLDER / f"{name}.yaml")) == asdict(PRESETS[name]())
-
-
-def test_controls_of_a_built_graph(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("MMGRAPH_CACHE", str(tmp_path / "cache"))
-    folder = make_dataset(tmp_path / "toy")
-    with fake_encoders():
-        encode_folder(folder, encoders={"text": "fake-text", "image": "fake-image"})
-    script = FOLDER.parent / "datasets" / "controls.py"
-    monkeypatch.setattr(
-        sys, "argv", [str(script), str(folder), "--seeds", "0", "1", "--out", str(tmp_path / "out.json")]
-    )
-    runpy.run_path(str(script), run_name="__main__")
-    table = capsys.readouterr().out.splitlines()
-    assert [line.split(" | ")[0] for line in table[2:]][:3] == [
-        "| random vectors",
-        "| raw features",
-        "| smoothed features",
-    ]
-    assert "±" in table[2]
-    assert "±" not in table[3]
-    records = read_json(tmp_path / "out.json")["records"]
-    assert {record["seed"] for record in records} == {0, 1}
