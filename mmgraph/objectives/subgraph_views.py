@@ -64,45 +64,46 @@ class SubgraphViews(BatchViews):
 
     def links(self, count: int, exponent: float, *, cold: float, more: Tensor) -> LinkView | None:
         """Edges of the batch; all that are drawn leave the propagation together. Candidates are all rows."""
-        edges, edge_type = self.batch.edge_index, self.batch.edge_type
         if more.numel():
             raise InputError("links.memory needs sampling.kind 'nodes': a subgraph does not know all edges of a node")
         random = self.generator("links")
-        usable = torch.nonzero(edges[0] != edges[1]).flatten()
-        if usable.numel() == 0:
+        pairs = self._draw(count, exponent, random)
+        if pairs.numel() == 0:
             return None
-        size = torch.bincount(edge_type[usable]).double()
-        weight = size.clamp(min=1).pow(exponent - 1)[edge_type[usable]]
-        chosen = usable[
-            torch.multinomial(weight, min(count, usable.numel()), generator=random, replacement=False)
-            if usable.numel() > count
-            else torch.arange(usable.numel(), device=usable.device)
-        ]
-        pairs = edges[:, chosen]
-        n = self.batch.num_nodes
+        n, edges = self.batch.num_nodes, self.batch.edge_index
         gone = torch.cat([pairs[0] * n + pairs[1], pairs[1] * n + pairs[0]])
         rest = edges[:, ~torch.isin(edges[0] * n + edges[1], gone)]
         embedding = self.encoder(self.features, rest, num_nodes=n).embedding
         source = embedding[pairs[0]]
         is_cold = torch.rand(pairs.size(1), generator=random, device=pairs.device) < cold
-        has_content = torch.stack([item.present for item in self.features.values()] or [torch.zeros_like(rest[0, :0])])
-        if bool(is_cold.any()) and self.features:
-            rows = torch.nonzero(is_cold & has_content.any(dim=0)[pairs[0]]).flatten()
+        has_content = torch.zeros(n, dtype=torch.bool, device=pairs.device)
+        for item in self.features.values():
+            has_content |= item.present
+        rows = torch.nonzero(is_cold & has_content[pairs[0]]).flatten()
+        if rows.numel():
             shown = {name: item.present[pairs[0, rows]] for name, item in self.features.items()}
             source = source.index_copy(0, rows, self.reduced(pairs[0, rows], shown, alone=True))
-        known = Adjacency.from_edges(self.batch.edge_index, torch.ones_like(edge_type, dtype=torch.float32), n)
-        everything = torch.arange(n, device=pairs.device)
-        is_negative = []
-        for query in pairs:
-            # Copies of one node in several subgraphs are one node.
-            same = self.node_index[query].unsqueeze(1) == self.node_index.unsqueeze(0)
-            is_negative.append(~(known.neighbours_among(query, everything) | same))
-        other = [self.node_index[pairs[1]].unsqueeze(1), self.node_index[pairs[0]].unsqueeze(1)]
-        is_negative = [mask & (node != self.node_index) for mask, node in zip(is_negative, other, strict=True)]
-        return LinkView(
-            source, embedding[pairs[1]], embedding, (is_negative[0], is_negative[1]),
-            self.node_index[pairs], self.node_index,
-        )  # fmt: skip
+        first, second = (self._negatives(pairs[i], pairs[1 - i]) for i in (0, 1))
+        nodes = self.node_index[pairs]
+        return LinkView(source, embedding[pairs[1]], embedding, (first, second), nodes, self.node_index)
+
+    def _draw(self, count: int, exponent: float, random: torch.Generator) -> Tensor:
+        """Edges of the batch, `[2, num_pairs]`, no edge twice."""
+        edges, edge_type = self.batch.edge_index, self.batch.edge_type
+        usable = torch.nonzero(edges[0] != edges[1]).flatten()
+        if usable.numel() > count:
+            weight = torch.bincount(edge_type[usable]).double().clamp(min=1).pow(exponent - 1)[edge_type[usable]]
+            usable = usable[torch.multinomial(weight, count, generator=random, replacement=False)]
+        return edges[:, usable]
+
+    def _negatives(self, query: Tensor, positive: Tensor) -> Tensor:
+        """Rows that have no edge with the query in this batch; copies of one node in several subgraphs are one node."""
+        ones = torch.ones_like(self.batch.edge_type, dtype=torch.float32)
+        known = Adjacency.from_edges(self.batch.edge_index, ones, self.batch.num_nodes)
+        is_negative = ~known.neighbours_among(query, torch.arange(self.batch.num_nodes, device=query.device))
+        for rows in (query, positive):
+            is_negative &= self.node_index[rows].unsqueeze(1) != self.node_index.unsqueeze(0)
+        return is_negative
 
     def distances(self, cutoff: int, num_sources: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Distances inside each subgraph, from random rows of it to all others."""
