@@ -12,6 +12,7 @@ from mmgraph.data.features import FeatureSpec
 from mmgraph.errors import InputError
 from mmgraph.objectives.base import BatchViews, Objective
 from mmgraph.objectives.cross_modal import CrossModal, CrossModalConfig
+from mmgraph.objectives.geometry import Geometry, GeometryConfig
 from mmgraph.objectives.levels import Levels, LevelsConfig
 from mmgraph.objectives.links import Links, LinksConfig
 from mmgraph.objectives.masked_features import MaskedFeatures, MaskedFeaturesConfig
@@ -30,6 +31,7 @@ class ObjectivesConfig:
         shortest_path: Rebuild the distance between nodes.
         links: Find the other end of an edge; this and what follows are not part of UniGraph2.
         levels: Keep what propagation without training knows.
+        geometry: Keep the cosines that propagation without training gives.
         views: Find a node as it is from the node that shows less.
         cross_modal: Find one modality of a node from another.
     """
@@ -38,6 +40,7 @@ class ObjectivesConfig:
     shortest_path: ShortestPathConfig = field(default_factory=ShortestPathConfig)
     links: LinksConfig = field(default_factory=LinksConfig)
     levels: LevelsConfig = field(default_factory=LevelsConfig)
+    geometry: GeometryConfig = field(default_factory=GeometryConfig)
     views: ViewsConfig = field(default_factory=ViewsConfig)
     cross_modal: CrossModalConfig = field(default_factory=CrossModalConfig)
 
@@ -62,6 +65,7 @@ class ObjectiveMix(nn.Module):
             (config.shortest_path.weight, ShortestPath(config.shortest_path, dim)),
             (config.links.weight, Links(config.links, dim, domains)),
             (config.levels.weight, Levels(config.levels, dim, MAX_LEVELS)),
+            (config.geometry.weight, Geometry(config.geometry)),
             (config.views.weight, Views(config.views)),
             (config.cross_modal.weight, CrossModal(config.cross_modal)),
         ]

@@ -40,6 +40,7 @@ def unigraph2() -> PretrainConfig:
             shortest_path=ShortestPathConfig(weight=0.5),
             links=replace(off.links, weight=0.0),
             levels=replace(off.levels, weight=0.0),
+            geometry=replace(off.geometry, weight=0.0),
             views=replace(off.views, weight=0.0),
             cross_modal=replace(off.cross_modal, weight=0.0),
         ),
