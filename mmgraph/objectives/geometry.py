@@ -22,7 +22,7 @@ class GeometryConfig:
         alone: Share of the seeds that are compared without neighbours as well, as queries are.
     """
 
-    weight: float = 0.5
+    weight: float = 1.0
     level_weights: tuple[float, ...] = (0.5, 1.0, 0.5)
     alone: float = 0.25
 
