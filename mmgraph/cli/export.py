@@ -40,8 +40,9 @@ def run(args: Namespace) -> None:
     from mmgraph.inference.embed import embed
     from mmgraph.training.evaluate import load_run_encoder
 
-    encoder = load_run_encoder(args.run, device=args.device)
-    table = embed(encoder, load_graph(args.graph), device=args.device, level=args.level)
+    graph = load_graph(args.graph)
+    encoder = load_run_encoder(args.run, device=args.device, graph=graph)
+    table = embed(encoder, graph, device=args.device, level=args.level)
     write_table(table, args.out, format=args.to, overwrite=args.overwrite)
     write_line(repr(table))
     write_line(str(args.out))

@@ -92,7 +92,8 @@ def _load_table(args: Namespace) -> EmbeddingTable:
     from mmgraph.inference.embed import embed
     from mmgraph.training.evaluate import load_run_encoder
 
-    return embed(load_run_encoder(args.run, device=args.device), load_graph(args.graph), device=args.device)
+    graph = load_graph(args.graph)
+    return embed(load_run_encoder(args.run, device=args.device, graph=graph), graph, device=args.device)
 
 
 def _encode_query(args: Namespace, table: EmbeddingTable) -> Tensor:
@@ -100,10 +101,10 @@ def _encode_query(args: Namespace, table: EmbeddingTable) -> Tensor:
     from mmgraph.nn.saving import encoder_digest
     from mmgraph.training.evaluate import load_run_encoder, query_encoder
 
-    encoder = load_run_encoder(args.run, device=args.device)
+    graph = load_graph(args.graph)
+    encoder = load_run_encoder(args.run, device=args.device, graph=graph)
     if table.model != encoder_digest(encoder):
         raise InputError(f"{args.embeddings}: made by another model than {args.run}; export it again")
-    graph = load_graph(args.graph)
     needed = [name for name, value in (("text", args.text), ("image", args.image)) if value is not None]
     if args.image is not None and not args.image.is_file():
         raise InputError(f"--image {args.image}: file not found")

@@ -30,7 +30,6 @@ from mmgraph.report.stopwatch import Stopwatch
 from mmgraph.tasks.base import load_tasks
 from mmgraph.training.config import PretrainConfig
 from mmgraph.training.evaluate import CONTROLS, TRAINED, evaluate_run, load_run_encoder
-from mmgraph.training.optim import OptimConfig
 from mmgraph.training.pretrain import pretrain
 from mmgraph.versions import installed_version
 
@@ -38,8 +37,8 @@ JOINT, ALONE = "joint", "alone"
 
 
 def demo_pretrain_config() -> PretrainConfig:
-    """The default settings at half the width and twice the rate, so that three runs fit into minutes on two cores."""
-    return PretrainConfig(encoder=EncoderConfig(dim=128), optim=OptimConfig(lr=2e-3))
+    """The default settings at two thirds of the width, so that three short runs fit into minutes on two cores."""
+    return PretrainConfig(encoder=EncoderConfig(dim=256))
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ class DemoConfig:
     seed: int = 0
     datasets: tuple[str, ...] = ("openmoji", "movielens-100k")
     pretrain: PretrainConfig = field(default_factory=demo_pretrain_config)
-    steps: int = 80
+    steps: int = 100
     device: str = "auto"
     map_steps: int = 500
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -69,8 +70,8 @@ def evaluate_run(
     for control in controls:
         if control not in (*CONTROLS, SUPERVISED, BEST_SMOOTHED):
             raise unknown_choice("control", control, (*CONTROLS, SUPERVISED, BEST_SMOOTHED))
-    encoder = load_run_encoder(run_folder, device=device)
     graph = load_graph(graph_folder)
+    encoder = load_run_encoder(run_folder, device=device, graph=graph)
     chosen = choose_tasks(graph_folder, tasks)
     asked = {
         "model": encoder_digest(encoder),
@@ -113,8 +114,14 @@ def evaluation_file(run_folder: Path | str, graph_folder: Path | str) -> Path:
     return Path(run_folder) / "evaluation" / f"{Path(graph_folder).resolve().name}.json"
 
 
-def load_run_encoder(run_folder: Path | str, *, device: str = "cpu") -> Encoder:
+def load_run_encoder(run_folder: Path | str, *, device: str = "cpu", graph: MultimodalGraph | None = None) -> Encoder:
     """The trained model of a run, in evaluation mode.
+
+    Args:
+        run_folder: A finished run.
+        device: Where the model goes.
+        graph: What it will embed. Feature spaces that a `SignEncoder` was not trained on are aligned by their principal
+            axes, with a warning; other models refuse them.
 
     Raises:
         InputError: If the folder holds no run, or one that is not finished.
@@ -123,7 +130,18 @@ def load_run_encoder(run_folder: Path | str, *, device: str = "cpu") -> Encoder:
     folder.environment()
     if not folder.finished:
         raise InputError(f"{run_folder}: the run is not finished; go on with: mmgraph resume --run {run_folder}")
-    return load_encoder(folder.model, device=device).eval()
+    encoder = load_encoder(folder.model, device=device).eval()
+    if graph is not None and isinstance(encoder, SignEncoder):
+        unknown = [item for item in graph.features.values() if item.spec not in encoder.specs]
+        if unknown:
+            keys = ", ".join(item.spec.key for item in unknown)
+            warnings.warn(
+                f"{run_folder} was not trained on the features {keys} of graph {graph.name!r}; "
+                "they are aligned by their principal axes",
+                stacklevel=2,
+            )
+            encoder.adopt(unknown)
+    return encoder
 
 
 def random_copy(encoder: Encoder, seed: int) -> Encoder:

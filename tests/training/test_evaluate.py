@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from mmgraph.data.features import FeatureSpec, ModalityFeatures
 from mmgraph.data.store import load_graph
 from mmgraph.encoders.folder import encode_folder
 from mmgraph.errors import InputError
@@ -116,3 +118,16 @@ def test_tables_for_a_terminal(places: tuple[Path, Path]) -> None:
     assert len(titles) == 4
     assert any("toy: links (link prediction," in title for title in titles)
     assert all(len(row) == len(columns) for _, columns, rows in tables for row in rows)
+
+
+def test_a_graph_of_another_encoder_is_aligned_with_a_warning(places: tuple[Path, Path]) -> None:
+    run, folder = places
+    graph = load_graph(folder)
+    text = graph.features["text"]
+    wide = FeatureSpec("text", "other", text.spec.dim + 5)
+    values = torch.cat([text.values, text.values[:, :5]], dim=1)
+    other = replace(graph, features={"text": ModalityFeatures(wide, values, text.present)})
+    with pytest.warns(UserWarning, match="was not trained on the features text__other__"):
+        encoder = load_run_encoder(run, graph=other)
+    assert torch.isfinite(embed(encoder, other).vectors).all()
+    assert encoder.specs != load_run_encoder(run, graph=graph).specs
