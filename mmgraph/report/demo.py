@@ -28,7 +28,7 @@ from mmgraph.report.examples import presence_patterns
 from mmgraph.report.html import write_report
 from mmgraph.report.stopwatch import Stopwatch
 from mmgraph.tasks.base import load_tasks
-from mmgraph.training.config import PretrainConfig
+from mmgraph.training.config import DomainsConfig, PretrainConfig
 from mmgraph.training.evaluate import CONTROLS, TRAINED, evaluate_run, load_run_encoder
 from mmgraph.training.pretrain import pretrain
 from mmgraph.versions import installed_version
@@ -37,8 +37,8 @@ JOINT, ALONE = "joint", "alone"
 
 
 def demo_pretrain_config() -> PretrainConfig:
-    """The default settings at two thirds of the width, so that three short runs fit into minutes on two cores."""
-    return PretrainConfig(encoder=EncoderConfig(dim=256))
+    """The default settings; as many batches of either graph, and few steps, so that three runs fit into minutes."""
+    return PretrainConfig(domains=DomainsConfig(exponent=0.0))
 
 
 @dataclass(frozen=True)
