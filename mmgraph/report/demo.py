@@ -57,7 +57,7 @@ class DemoConfig:
     seed: int = 0
     datasets: tuple[str, ...] = ("openmoji", "movielens-100k")
     pretrain: PretrainConfig = field(default_factory=demo_pretrain_config)
-    steps: int = 100
+    steps: int = 75
     device: str = "auto"
     map_steps: int = 500
 
