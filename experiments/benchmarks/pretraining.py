@@ -55,7 +55,7 @@ def measure(folder: Path, *, dim: int, steps: int, epochs: int, device_name: str
     config = replace(config, steps=timed + WARM_UP)
     torch.manual_seed(0)
     encoder = build_encoder(config.encoder, [graph]).to(device)
-    source = view_source(encoder, graph, config, device, cache=folder / "ppr")
+    source = view_source(encoder, graph, config, cache=folder / "ppr")
     specs = {graph.name: [features.spec for features in graph.features.values()]}
     objectives = ObjectiveMix(config.objectives, dim, specs).to(device)
     laps["blocks"] = clock.lap()

@@ -19,6 +19,7 @@ from mmgraph.encoders.base import ModalityEncoder
 from mmgraph.encoders.memo import MemoisedEncoder
 from mmgraph.errors import InputError
 from mmgraph.files import atomic_path, content_digest
+from mmgraph.inference.embed import Level
 from mmgraph.inference.query import QueryEncoder
 from mmgraph.inference.table import EmbeddingTable
 from mmgraph.nn.build import Encoder
@@ -81,25 +82,19 @@ class LoadedGraph:
         """Query encoder of raw and smoothed features, see `mmgraph.tasks.controls.raw_query`."""
         return raw_query(self.graph, self.encoders, modality=modality, copies=copies)
 
-    def network_query(self, encoder: Encoder, modality: str, *, width: int | None = None) -> QueryFunction:
+    def network_query(self, encoder: Encoder, modality: str, *, level: Level = "last") -> QueryFunction:
         """Query encoder of a network.
 
         Args:
             encoder: The network.
             modality: What the queries are.
-            width: If nodes were embedded with all levels: width of their vectors.
+            level: What nodes were embedded with.
         """
-        last = QueryEncoder(encoder, self.graph, self.encoders)
-        every = QueryEncoder(encoder, self.graph, self.encoders, level="all")
+        queries = QueryEncoder(encoder, self.graph, self.encoders, level=level)
 
         def encode(items: Sequence[str]) -> torch.Tensor:
             content: dict[str, Any] = {modality: list(items)}
-            if width is None:
-                return last.encode(**content).cpu()
-            vectors = every.encode(**content)
-            if vectors.size(1) < width:  # of a SignEncoder, `every` gives the inputs alone, `embed` the output as well
-                vectors = torch.cat([vectors, torch.nn.functional.normalize(last.encode(**content), dim=1)], dim=1)
-            return vectors.cpu()
+            return queries.encode(**content).cpu()
 
         return encode
 

@@ -114,6 +114,5 @@ def untrained(label: str, *, random: bool) -> Model:
 def network_subject(encoder: Encoder, graph: LoadedGraph, *, level: Level = "last") -> Subject:
     """A network ready to be scored."""
     table = embed(encoder, graph.graph, level=level)
-    width = table.dim if level == "all" else None
-    entry = Entry(table, lambda modality: graph.network_query(encoder, modality, width=width))
+    entry = Entry(table, lambda modality: graph.network_query(encoder, modality, level=level))
     return Subject(lambda _task: entry)

@@ -11,7 +11,7 @@ from torch import Tensor
 from mmgraph.data.graph import MultimodalGraph
 from mmgraph.errors import InputError
 from mmgraph.nn.aggregate import sum_of_sources
-from mmgraph.nn.message_graph import MessageGraph
+from mmgraph.nn.message_graph import MessageGraph, row_starts
 
 WEIGHT = "weight"
 """Name of the edge attribute that weighs messages; edges of a relation without it weigh 1."""
@@ -55,9 +55,7 @@ class Adjacency:
     def messages(self) -> MessageGraph:
         """The pairs in the form that sums over neighbours take."""
         target, source, _ = self.edges
-        indptr = torch.zeros(self.num_nodes + 1, dtype=torch.int64, device=self.keys.device)
-        torch.cumsum(torch.bincount(target, minlength=self.num_nodes), 0, out=indptr[1:])
-        return MessageGraph(indptr, source, target, self.num_nodes)
+        return MessageGraph(row_starts(target, self.num_nodes), source, target, self.num_nodes)
 
     @cached_property
     def degree(self) -> Tensor:
@@ -81,9 +79,8 @@ class Adjacency:
         target, source, weight = self.edges
         kept = torch.nonzero(place[target] >= 0).flatten()
         target, source = place[target[kept]], source[kept]
-        indptr = torch.zeros(rows.numel() + 1, dtype=torch.int64, device=rows.device)
-        torch.cumsum(torch.bincount(target, minlength=rows.numel()), 0, out=indptr[1:])
-        return sum_of_sources(x, weight[kept], MessageGraph(indptr, source, target, self.num_nodes))
+        graph = MessageGraph(row_starts(target, rows.numel()), source, target, self.num_nodes)
+        return sum_of_sources(x, weight[kept], graph)
 
     def weight_between(self, target: Tensor, source: Tensor) -> Tensor:
         """Weight of each pair, `[num_pairs]`; 0 where there is no edge."""

@@ -102,7 +102,7 @@ class GraphBlocks:
         weight = message_weights(graph)
         self.adjacency = Adjacency.from_edges(edge_index, weight, graph.num_nodes)
         everything = torch.arange(graph.num_nodes, device=device)
-        x = content.own(everything, None)
+        x = content.own
         self._fill = self._fill_empty(x)
         self.x = self._complete(x, everything, None)
         scale = self.adjacency.degree.clamp(min=1e-12).rsqrt()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -57,9 +58,11 @@ class NodeContent:
             found[name] = (chosen, self._values[name][place[chosen]])
         return found
 
-    def own(self, rows: Tensor, shown: Mapping[str, Tensor] | None) -> Tensor:
-        """Unit mean of what each row shows, zero where it shows nothing: `[num_rows, dim]`."""
-        return fuse(self.visible(rows, shown), rows.numel(), self.dim, self.signs)
+    @cached_property
+    def own(self) -> Tensor:
+        """Unit mean of what each node has, zero where it has nothing: `[num_nodes, dim]`."""
+        rows = torch.arange(self.signs.size(0), device=self.signs.device)
+        return fuse(self.visible(rows, None), rows.numel(), self.dim, self.signs)
 
 
 def fuse(content: Mapping[str, tuple[Tensor, Tensor]], num_nodes: int, dim: int, like: Tensor) -> Tensor:

@@ -51,7 +51,7 @@ class MessageGraph:
     def by_source(self) -> tuple[Tensor, Tensor, Tensor]:
         """The transpose: `indptr` `[num_sources + 1]`, `target` and the edge's position, both `[num_edges]`."""
         position = stable_order(self.source, self.num_sources)
-        return _indptr(self.source, self.num_sources), self.target.index_select(0, position), position
+        return row_starts(self.source, self.num_sources), self.target.index_select(0, position), position
 
     @classmethod
     def from_edges(cls, edge_index: Tensor, num_sources: int, num_targets: int) -> MessageGraph:
@@ -80,7 +80,7 @@ class MessageGraph:
                 )
         order = stable_order(target, num_targets)
         return cls(
-            _indptr(target, num_targets), source.index_select(0, order), target.index_select(0, order), num_sources
+            row_starts(target, num_targets), source.index_select(0, order), target.index_select(0, order), num_sources
         )
 
     def with_self_loops(self, offset: int = 0) -> MessageGraph:
@@ -143,7 +143,13 @@ def stable_order(index: Tensor, size: int) -> Tensor:
     return torch.from_numpy(matrix.tocsr().indices.astype(np.int64))
 
 
-def _indptr(index: Tensor, size: int) -> Tensor:
+def row_starts(index: Tensor, size: int) -> Tensor:
+    """Where the run of each value starts once `index` is sorted, and where the last one ends: `[size + 1]`.
+
+    Args:
+        index: `[n]`, int64, all in `0 .. size - 1`.
+        size: One more than the largest possible value.
+    """
     indptr = torch.zeros(size + 1, dtype=torch.int64, device=index.device)
     torch.cumsum(torch.bincount(index, minlength=size), 0, out=indptr[1:])
     return indptr

@@ -199,3 +199,8 @@ def scaled_cosine_error(prediction: Tensor, target: Tensor, *, gamma: float) -> 
     cosine = nn.functional.cosine_similarity(prediction.float(), target.float(), dim=1)
     # Rounding can push a cosine above 1, and a negative base has no gradient for fractional powers.
     return (1.0 - cosine).clamp(min=0.0).pow(gamma).mean()
+
+
+def unit(x: Tensor) -> Tensor:
+    """Rows of unit length in float32, rows of zeros as they are: `[num_rows, dim]`."""
+    return nn.functional.normalize(x.float(), dim=1, eps=1e-6)

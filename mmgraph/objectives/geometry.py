@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmgraph.errors import InputError
-from mmgraph.objectives.base import BatchViews, Objective
+from mmgraph.objectives.base import BatchViews, Objective, unit
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Geometry(Objective):
         rows = torch.nonzero((start.abs().sum(dim=1) > 0) & (levels[0].abs().sum(dim=1) > 0)).flatten()
         if rows.numel() < 2:
             return embedding.sum() * 0.0
-        full, target = _unit(embedding[rows]), _unit(start[rows])
+        full, target = unit(embedding[rows]), unit(start[rows])
         losses = [_error(full, full, target, target)]
         present = {name: features.present[rows] for name, features in views.features.items()}
         has_content = torch.zeros(rows.numel(), dtype=torch.bool, device=rows.device)
@@ -76,15 +76,11 @@ class Geometry(Objective):
         place = torch.nonzero(chosen & has_content).flatten()
         if place.numel():
             shown = {name: item[place] for name, item in present.items()}
-            alone = _unit(views.reduced(rows[place], shown, alone=True))
-            losses.append(_error(alone, full, _unit(levels[0][rows[place]]), target))
+            alone = unit(views.reduced(rows[place], shown, alone=True))
+            losses.append(_error(alone, full, unit(levels[0][rows[place]]), target))
         return torch.stack(losses).mean()
 
 
 def _error(a: Tensor, b: Tensor, target_a: Tensor, target_b: Tensor) -> Tensor:
     wanted = target_a @ target_b.t()
     return (a @ b.t() - wanted).square().mean() / wanted.var(correction=0).clamp(min=1e-6)
-
-
-def _unit(x: Tensor) -> Tensor:
-    return nn.functional.normalize(x.float(), dim=1, eps=1e-6)

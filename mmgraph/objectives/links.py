@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mmgraph.errors import InputError
-from mmgraph.objectives.base import BatchViews, Objective
+from mmgraph.objectives.base import BatchViews, Objective, unit
 
 
 @dataclass(frozen=True)
@@ -156,8 +156,3 @@ class Memory(nn.Module):
         self.vectors[place] = vectors.to(self.vectors.dtype)
         self.nodes[place] = nodes
         self.count += nodes.numel()
-
-
-def unit(x: Tensor) -> Tensor:
-    """Rows of unit length, float32."""
-    return nn.functional.normalize(x.float(), dim=1, eps=1e-6)

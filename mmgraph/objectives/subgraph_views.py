@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -36,6 +37,11 @@ class SubgraphViews(BatchViews):
         self.mask = mask
         self.seed = seed
 
+    @cached_property
+    def _adjacency(self) -> Adjacency:
+        ones = torch.ones_like(self.batch.edge_type, dtype=torch.float32)
+        return Adjacency.from_edges(self.batch.edge_index, ones, self.batch.num_nodes)
+
     def encode(self, *, masked: Mapping[str, Tensor] | None = None) -> EncoderOutput:
         """Run the encoder on the batch."""
         output: EncoderOutput = self.encoder(
@@ -56,10 +62,7 @@ class SubgraphViews(BatchViews):
     def levels(self) -> list[Tensor]:
         """The node itself and the mean of its neighbours in the batch, before any layer."""
         own = self.encoder.fuse(self.features, num_nodes=self.batch.num_nodes).x.detach()
-        edges = Adjacency.from_edges(
-            self.batch.edge_index, torch.ones_like(self.batch.edge_type, dtype=torch.float32), self.batch.num_nodes
-        )
-        mean = edges.multiply(own) / edges.degree.clamp(min=1).unsqueeze(1)
+        mean = self._adjacency.multiply(own) / self._adjacency.degree.clamp(min=1).unsqueeze(1)
         return [own[: self.num_seeds], mean[: self.num_seeds]]
 
     def links(self, count: int, exponent: float, *, cold: float, more: Tensor) -> LinkView | None:
@@ -98,9 +101,7 @@ class SubgraphViews(BatchViews):
 
     def _negatives(self, query: Tensor, positive: Tensor) -> Tensor:
         """Rows that have no edge with the query in this batch; copies of one node in several subgraphs are one node."""
-        ones = torch.ones_like(self.batch.edge_type, dtype=torch.float32)
-        known = Adjacency.from_edges(self.batch.edge_index, ones, self.batch.num_nodes)
-        is_negative = ~known.neighbours_among(query, torch.arange(self.batch.num_nodes, device=query.device))
+        is_negative = ~self._adjacency.neighbours_among(query, torch.arange(self.batch.num_nodes, device=query.device))
         for rows in (query, positive):
             is_negative &= self.node_index[rows].unsqueeze(1) != self.node_index.unsqueeze(0)
         return is_negative

@@ -80,7 +80,7 @@ def pretrain(
     domains = {graph.name: [features.spec for features in graph.features.values()] for graph in loaded}
     objectives = ObjectiveMix(config.objectives, config.encoder.dim, domains).to(device)
     cache = Path(ppr_cache) if ppr_cache is not None else cache_folder("ppr")
-    sources = {graph.name: view_source(encoder, graph, config, device, cache=cache) for graph in loaded}
+    sources = {graph.name: view_source(encoder, graph, config, cache=cache) for graph in loaded}
     step = PretrainStep(config, encoder, objectives, sources)
     trainer = Trainer(
         {"encoder": encoder, "objectives": objectives},

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-import torch
-
 from mmgraph.data.graph import MultimodalGraph
 from mmgraph.data.loaders import BatchLoader, SeedOrder
 from mmgraph.data.sampling import make_sampler
@@ -38,13 +36,13 @@ class ViewSource(Protocol):
 class SubgraphSource:
     """Sampled subgraphs."""
 
-    def __init__(self, encoder: GraphEncoder, loader: BatchLoader, mask: MaskConfig, device: torch.device) -> None:
-        self.encoder, self.loader, self.mask, self.device = encoder, loader, mask, device
+    def __init__(self, encoder: GraphEncoder, loader: BatchLoader, mask: MaskConfig) -> None:
+        self.encoder, self.loader, self.mask = encoder, loader, mask
         self.num_nodes = loader.nodes.numel()
 
     def views(self, number: int, seed: int) -> BatchViews:
         """See `ViewSource.views`."""
-        return SubgraphViews(self.encoder, self.loader.batch(number).to(self.device), mask=self.mask, seed=seed)
+        return SubgraphViews(self.encoder, self.loader.batch(number).to(self.encoder.device), mask=self.mask, seed=seed)
 
 
 class NodeSource:
@@ -83,23 +81,18 @@ class NodeSource:
         return self._round[1:]
 
 
-def view_source(
-    encoder: Encoder, graph: MultimodalGraph, config: PretrainConfig, device: torch.device, *, cache: Path
-) -> ViewSource:
+def view_source(encoder: Encoder, graph: MultimodalGraph, config: PretrainConfig, *, cache: Path) -> ViewSource:
     """The batches of one graph of a run.
 
     Args:
         encoder: The model.
         graph: The graph.
         config: Settings of the run.
-        device: Where the model lives.
         cache: Folder of computed PPR neighbours.
     """
-    seed, size = derive_seed(config.seed, "batches", graph.name), config.sampling.batch_size
     if isinstance(encoder, SignEncoder):
         return NodeSource(encoder, graph, config)
     sampler = make_sampler(graph, config.sampling, cache=cache)
     sampler.prepare()
-    return SubgraphSource(
-        encoder, BatchLoader(sampler, graph.num_nodes, batch_size=size, seed=seed), config.mask, device
-    )
+    seed, size = derive_seed(config.seed, "batches", graph.name), config.sampling.batch_size
+    return SubgraphSource(encoder, BatchLoader(sampler, graph.num_nodes, batch_size=size, seed=seed), config.mask)
