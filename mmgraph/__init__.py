@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from mmgraph.formats.tables.guess import guess_mapping
     from mmgraph.formats.tables.mapping import EdgeTable, InteractionTable, NodeTable, TablesMapping, load_mapping
     from mmgraph.inference.embed import embed
+    from mmgraph.inference.levels import Blend
     from mmgraph.inference.query import QueryEncoder
     from mmgraph.inference.table import EmbeddingTable
     from mmgraph.nn.encoder import EncoderConfig, GraphEncoder
@@ -81,6 +82,7 @@ if TYPE_CHECKING:
     from mmgraph.training.pretrain import pretrain, resume
 
 _HOME = {
+    "Blend": "mmgraph.inference.levels",
     "Bundle": "mmgraph.formats.bundle",
     "EdgeTable": "mmgraph.formats.tables.mapping",
     "EmbeddingTable": "mmgraph.inference.table",
@@ -250,6 +252,7 @@ __all__ = [  # noqa: RUF022  (by topic)
     "resume",
     "save_encoder",
     # use
+    "Blend",
     "EmbeddingTable",
     "InputError",
     "MissingExtraError",

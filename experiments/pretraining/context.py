@@ -19,7 +19,7 @@ from mmgraph.encoders.base import ModalityEncoder
 from mmgraph.encoders.memo import MemoisedEncoder
 from mmgraph.errors import InputError
 from mmgraph.files import atomic_path, content_digest
-from mmgraph.inference.embed import Level
+from mmgraph.inference.levels import Level
 from mmgraph.inference.query import QueryEncoder
 from mmgraph.inference.table import EmbeddingTable
 from mmgraph.nn.build import Encoder

@@ -11,7 +11,8 @@ from measures import Entry, Subject
 from model import Model, Prepared
 
 from mmgraph.data.graph import MultimodalGraph
-from mmgraph.inference.embed import Level, embed
+from mmgraph.inference.embed import embed
+from mmgraph.inference.levels import Level
 from mmgraph.nn.build import Encoder, build_encoder
 from mmgraph.seeding import derive_seed
 from mmgraph.tasks.base import Task

@@ -34,6 +34,8 @@ MODELS: Mapping[str, Model] = {
     "single": pretrained("ours, single", "ours", "single"),
     "joint": pretrained("ours, joint", "ours", "joint"),
     "leave-one-out": pretrained("ours, leave one out", "ours", "others"),
+    "single-blend": pretrained("ours, single, blend", "ours", "single", level="blend"),
+    "joint-blend": pretrained("ours, joint, blend", "ours", "joint", level="blend"),
     "single-all-levels": pretrained("ours, single, all levels", "ours", "single", level="all"),
     "joint-all-levels": pretrained("ours, joint, all levels", "ours", "joint", level="all"),
 }

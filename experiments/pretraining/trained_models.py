@@ -13,7 +13,7 @@ from measures import Entry, Subject
 from model import Model, Prepared
 
 from mmgraph.baselines.fit import BASELINES, fit_baseline
-from mmgraph.inference.embed import Level
+from mmgraph.inference.levels import Level
 from mmgraph.nn.sign import SignEncoder
 from mmgraph.tasks.base import Task
 from mmgraph.tasks.link_prediction import LinkPredictionTask

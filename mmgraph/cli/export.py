@@ -23,7 +23,12 @@ def build_parser() -> ArgumentParser:
     parser.add_argument("--graph", type=Path, required=True, help="Encoded graph folder.")
     parser.add_argument("--to", type=Literal["parquet", "npy"], default="parquet", help="Format.")
     parser.add_argument("--out", type=Path, required=True, help="File or folder to write.")
-    parser.add_argument("--level", type=Literal["last", "all"], default="last", help="Last layer, or all side by side.")
+    parser.add_argument(
+        "--level",
+        type=Literal["last", "blend", "all"],
+        default="last",
+        help="The embedding; with a tenth of the content and its neighbourhood added; or all levels side by side.",
+    )
     parser.add_argument("--device", type=str, default="cpu", help="Where the model runs.")
     parser.add_argument("--overwrite", action="store_true", help="Replace what is there.")
     return parser

@@ -98,17 +98,19 @@ def _load_table(args: Namespace) -> EmbeddingTable:
 
 def _encode_query(args: Namespace, table: EmbeddingTable) -> Tensor:
     from mmgraph.data.store import load_graph
-    from mmgraph.nn.saving import encoder_digest
+    from mmgraph.inference.embed import table_model
+    from mmgraph.inference.levels import LEVELS
     from mmgraph.training.evaluate import load_run_encoder, query_encoder
 
     graph = load_graph(args.graph)
     encoder = load_run_encoder(args.run, device=args.device, graph=graph)
-    if table.model != encoder_digest(encoder):
+    level = next((level for level in LEVELS if table.model == table_model(encoder, level)), None)
+    if level is None:
         raise InputError(f"{args.embeddings}: made by another model than {args.run}; export it again")
     needed = [name for name, value in (("text", args.text), ("image", args.image)) if value is not None]
     if args.image is not None and not args.image.is_file():
         raise InputError(f"--image {args.image}: file not found")
-    queries = query_encoder(encoder, graph, needed, device=args.device)
+    queries = query_encoder(encoder, graph, needed, level=level, device=args.device)
     return queries.encode(
         None if args.text is None else [args.text],
         None if args.image is None else [args.image],

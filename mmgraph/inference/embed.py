@@ -6,7 +6,7 @@ import copy
 import itertools
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from torch import Tensor
 from mmgraph.data.features import ModalityFeatures
 from mmgraph.data.graph import MultimodalGraph
 from mmgraph.errors import InputError
+from mmgraph.inference.levels import Level, check_level, combine_levels, level_name
 from mmgraph.inference.table import EmbeddingTable
 from mmgraph.nn.build import Encoder
 from mmgraph.nn.encoder import GraphEncoder
@@ -22,7 +23,6 @@ from mmgraph.nn.saving import encoder_digest
 from mmgraph.nn.sign import SignEncoder
 from mmgraph.progress import track
 
-Level = Literal["last", "all"]
 E = TypeVar("E", GraphEncoder, SignEncoder, Encoder)
 ROWS_AT_ONCE = 2**14
 """Nodes that a `SignEncoder` embeds at once, if not told otherwise."""
@@ -50,29 +50,31 @@ def embed(
         num_ranges: Number of ranges of nodes; chosen from `max_rows` by default.
         max_rows: Nodes and in-edges of a range together; a node with more in-edges is a range of its own.
         device: Where to compute; where the encoder is by default. Levels stay on the device of the graph.
-        level: `last`, or `all` for the levels `0 .. num_layers` side by side (of a `SignEncoder`: its inputs, then the
-            embedding), each scaled to unit length, so that each has the same say in a cosine.
+        level: What becomes the vector: `last`, `blend` (or a `Blend` with weights of your own), or `all` for the levels
+            `0 .. num_layers` side by side (of a `SignEncoder`: its inputs, then the embedding), see `mmgraph.inference.levels`.
 
     Raises:
         InputError: If a feature space is unknown to the encoder, an argument is out of range, or a vector comes out
             as NaN or infinity.
     """
-    if level not in ("last", "all"):
-        raise InputError(f"embed: level must be 'last' or 'all', got {level!r}")
+    check_level(level)
     if max_rows < 1 or (num_ranges is not None and num_ranges < 1):
         raise InputError(f"embed: max_rows and num_ranges must be at least 1, got {max_rows} and {num_ranges}")
     with evaluating(encoder, device) as model, torch.no_grad():
-        levels: list[Tensor] = []
-        for x in (
+        levels = (
             _sign_levels(model, graph, num_ranges, max_rows)
             if isinstance(model, SignEncoder)
             else _layer_levels(model, graph, num_ranges, max_rows)
-        ):
-            # Keep what the result needs, and otherwise one level: the next is computed from it.
-            levels = [*levels, x] if level == "all" else [x]
-        table = EmbeddingTable.for_graph(graph, join_levels(levels), model=encoder_digest(model))
+        )
+        table = EmbeddingTable.for_graph(graph, combine_levels(levels, level), model=table_model(model, level))
     table.check_finite()
     return table
+
+
+def table_model(encoder: Encoder, level: Level) -> str:
+    """What a table of embeddings names as its model: the digest, and the level if it is not `last`."""
+    digest = encoder_digest(encoder)
+    return digest if level == "last" else f"{digest} {level_name(level)}"
 
 
 def node_ranges(messages: MessageGraph, *, num_ranges: int | None, max_rows: int) -> list[tuple[int, int]]:
@@ -96,13 +98,6 @@ def node_ranges(messages: MessageGraph, *, num_ranges: int | None, max_rows: int
         ranges.append((start, stop))
         start = stop
     return ranges
-
-
-def join_levels(levels: list[Tensor]) -> Tensor:
-    """Several levels side by side, each row of each scaled to unit length; a single level as it is."""
-    if len(levels) == 1:
-        return levels[0].float()
-    return torch.cat([torch.nn.functional.normalize(x.float(), dim=1) for x in levels], dim=1)
 
 
 @contextmanager

@@ -12,7 +12,8 @@ from torch import Tensor
 from mmgraph.data.features import ModalityFeatures
 from mmgraph.data.graph import MultimodalGraph
 from mmgraph.errors import InputError, first_few
-from mmgraph.inference.embed import Level, evaluating, join_levels
+from mmgraph.inference.embed import evaluating
+from mmgraph.inference.levels import Level, combine_levels
 from mmgraph.nn.build import Encoder
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class QueryEncoder:
         device = self.encoder.device
         with evaluating(self.encoder) as model, torch.no_grad():
             output = model.encode_content({name: item.to(device) for name, item in features.items()}, count)
-            return join_levels(output.levels if self.level == "all" else [output.embedding])
+            return combine_levels(output.levels, self.level)
 
     def _check(self, given: Mapping[str, Sequence[Any]]) -> int:
         sizes = {modality: len(items) for modality, items in given.items()}

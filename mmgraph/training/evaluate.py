@@ -18,6 +18,7 @@ from mmgraph.encoders.registry import load_encoder_by_name
 from mmgraph.errors import InputError, unknown_choice
 from mmgraph.files import read_json, write_json
 from mmgraph.inference.embed import embed
+from mmgraph.inference.levels import Level
 from mmgraph.inference.query import QueryEncoder
 from mmgraph.inference.table import EmbeddingTable
 from mmgraph.nn.build import Encoder
@@ -193,10 +194,10 @@ def frozen_encoders(
 
 
 def query_encoder(
-    encoder: Encoder, graph: MultimodalGraph, modalities: Iterable[str], *, device: str = "cpu"
+    encoder: Encoder, graph: MultimodalGraph, modalities: Iterable[str], *, level: Level = "last", device: str = "cpu"
 ) -> QueryEncoder:
     """A query encoder for a model and a graph, with the frozen encoders that the graph names."""
-    return QueryEncoder(encoder, graph, frozen_encoders(graph, modalities, device=device))
+    return QueryEncoder(encoder, graph, frozen_encoders(graph, modalities, device=device), level=level)
 
 
 def _query_functions(

@@ -138,6 +138,19 @@ def test_search_by_text_image_and_both(workspace, capsys) -> None:
     assert _results(capsys) == found[0]
 
 
+@pytest.mark.parametrize("level", ["blend", "all"])
+def test_a_query_takes_the_level_of_the_table(workspace, tmp_path, level: str, capsys) -> None:
+    run = ["--run", str(workspace.run), "--graph", str(workspace.graph)]
+    out = tmp_path / "table.parquet"
+    assert main(["export", *run, "--level", level, "--out", str(out)]) == 0
+    capsys.readouterr()
+    found = []
+    for table in (workspace.table, out):
+        assert main(["search", *run, "--embeddings", str(table), "--text", "a red circle", "-k", "1", "--json"]) == 0
+        found.append(_results(capsys)[0]["score"])
+    assert found[0] != found[1]
+
+
 def test_search_prints_a_table(workspace, capsys) -> None:
     assert main(["search", "--embeddings", str(workspace.table), "--id", "n0000", "--type", "user", "-k", "2"]) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -222,7 +222,7 @@ def test_diverged_model_is_refused_with_ids() -> None:
         embed(encoder, graph)
 
 
-@pytest.mark.parametrize("options", [{"num_ranges": 0}, {"max_rows": 0}, {"level": "first"}], ids=str)
+@pytest.mark.parametrize("options", [{"num_ranges": 0}, {"max_rows": 0}], ids=str)
 def test_bad_arguments(options: dict[str, object]) -> None:
     graph = make_graph(6, 4)
     with pytest.raises(InputError, match=r"^embed: "):

@@ -1,0 +1,107 @@
+"""What of a model's levels becomes the vector of a node."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from mmgraph.errors import InputError, unknown_choice
+
+LevelName = Literal["last", "blend", "all"]
+
+LEVELS: tuple[LevelName, ...] = get_args(LevelName)
+
+
+@dataclass(frozen=True)
+class Blend:
+    """The embedding plus a share of what it started from: `unit(z) + content * unit(x_0) + smoothed * unit(sum_l w_l x_l)`.
+
+    A network that learnt to tell linked nodes apart gives away some of what plain features are good at: prototypes of
+    one example, queries that are texts. Adding the start back at inference buys some of that for a little of the rest,
+    without training anew; interpolation of the weights does the same for fine-tuned image encoders [1]. Meant for
+    models whose levels share one space: `SignEncoder`, or a `GraphEncoder` with residual layers.
+
+    Attributes:
+        content: Weight of the node's own content; a query has nothing else.
+        smoothed: Weight of the sum of levels.
+        level_weights: Weights in that sum; a model with fewer levels below the embedding leaves out the last ones.
+
+    References:
+        [1] Wortsman et al., 2022, Robust Fine-Tuning of Zero-Shot Models, arXiv:2109.01903.
+    """
+
+    content: float = 0.1
+    smoothed: float = 0.1
+    level_weights: tuple[float, ...] = (0.5, 1.0, 0.5)
+
+    def __post_init__(self) -> None:
+        if self.content < 0 or self.smoothed < 0:
+            raise InputError(f"blend: weights must not be negative, got {self.content} and {self.smoothed}")
+
+
+Level = LevelName | Blend
+"""`last`: the embedding. `blend`: a `Blend` with its default weights. `all`: every level and the embedding side by side,
+each scaled to unit length, so that each has the same say in a cosine."""
+
+
+def level_name(level: Level) -> str:
+    """How a level is written down: its name, and the weights of a `Blend`.
+
+    Example:
+        >>> level_name("blend")
+        'blend 0.1 0.1 0.5 1.0 0.5'
+    """
+    check_level(level)
+    if level == "blend" or isinstance(level, Blend):
+        blend = level if isinstance(level, Blend) else Blend()
+        return " ".join(["blend", *map(str, (blend.content, blend.smoothed, *blend.level_weights))])
+    return level
+
+
+def check_level(level: Level) -> None:
+    """Refuse an unknown name.
+
+    Raises:
+        InputError: Lists the names.
+    """
+    if not isinstance(level, Blend) and level not in LEVELS:
+        raise unknown_choice("level", str(level), LEVELS)
+
+
+def combine_levels(levels: Iterable[Tensor], level: Level) -> Tensor:
+    """Vectors of nodes, float32.
+
+    Args:
+        levels: `[num_nodes, dim]` each, from the node's own content to the embedding; read once, and of those that the
+            result does not need only one is kept at a time.
+        level: What to make of them.
+
+    Returns:
+        `[num_nodes, dim]`, or `[num_nodes, num_levels * dim]` for `all`.
+    """
+    check_level(level)
+    if level == "last":
+        last = None
+        for last in levels:  # noqa: B007  (not unpacked: that would keep them all)
+            pass
+        assert last is not None
+        return last.float()
+    if level == "all":
+        return torch.cat([normalize(x.float(), dim=1) for x in levels], dim=1)
+    return _blend(list(levels), level if isinstance(level, Blend) else Blend())
+
+
+def _blend(levels: Sequence[Tensor], blend: Blend) -> Tensor:
+    *start, last = levels
+    if not start:
+        return normalize(last.float(), dim=1)
+    total = torch.zeros_like(last, dtype=torch.float32)
+    for weight, x in zip(blend.level_weights, start, strict=False):
+        total += weight * x.float()
+    own = normalize(start[0].float(), dim=1)
+    return normalize(last.float(), dim=1) + blend.content * own + blend.smoothed * normalize(total, dim=1)
