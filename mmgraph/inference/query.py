@@ -91,7 +91,8 @@ class QueryEncoder:
             features[modality] = self._encode_modality(modality, items)
         device = self.encoder.device
         with evaluating(self.encoder) as model, torch.no_grad():
-            output = model.encode_content({name: item.to(device) for name, item in features.items()}, count)
+            content = {name: item.to(device) for name, item in features.items()}
+            output = model.encode_content(content, count, graph_name=self.graph_name)
             return combine_levels(output.levels, self.level)
 
     def _check(self, given: Mapping[str, Sequence[Any]]) -> int:

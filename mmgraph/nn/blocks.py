@@ -224,7 +224,12 @@ class GraphBlocks:
 
 
 def content_blocks(
-    features: Mapping[str, ModalityFeatures], alignment: FeatureAlignment, num_nodes: int, *, num_levels: int
+    features: Mapping[str, ModalityFeatures],
+    alignment: FeatureAlignment,
+    num_nodes: int,
+    *,
+    num_levels: int,
+    graph_name: str = "",
 ) -> NodeBlocks:
     """Blocks of content without a graph: what a query or a new item is.
 
@@ -233,6 +238,7 @@ def content_blocks(
         alignment: Maps them to one space.
         num_nodes: Number of rows.
         num_levels: Levels above 0, all zero.
+        graph_name: The graph that it is asked in, or would belong to.
     """
     like = next(alignment.buffers(), torch.zeros(0))
     content = {
@@ -241,5 +247,5 @@ def content_blocks(
     own = fuse(content, num_nodes, alignment.dim, like)
     levels = [own] + [torch.zeros_like(own) for _ in range(num_levels)]
     return NodeBlocks(
-        content, levels, [torch.zeros_like(own) for _ in range(num_levels)], [], own.new_zeros(num_nodes), ""
+        content, levels, [torch.zeros_like(own) for _ in range(num_levels)], [], own.new_zeros(num_nodes), graph_name
     )

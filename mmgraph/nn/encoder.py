@@ -168,8 +168,11 @@ class GraphEncoder(nn.Module):
         """
         return self.gnn.layer(number, x_source, x_target, edge_index)
 
-    def encode_content(self, features: Mapping[str, ModalityFeatures], num_nodes: int) -> EncoderOutput:
-        """Embed nodes without edges, for instance queries."""
+    def encode_content(
+        self, features: Mapping[str, ModalityFeatures], num_nodes: int, *, graph_name: str = ""
+    ) -> EncoderOutput:
+        """Embed nodes without edges, for instance queries; the same in every graph."""
+        del graph_name
         edge_index = torch.empty(2, 0, dtype=torch.int64, device=self.device)
         output: EncoderOutput = self(features, edge_index, num_nodes=num_nodes)
         return output

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from mmgraph.data.features import FeatureSpec, ModalityFeatures
 from mmgraph.data.graph import MultimodalGraph
 from mmgraph.errors import InputError
+from mmgraph.nn.adjacency import relation_keys
 from mmgraph.nn.alignment import FeatureAlignment
 from mmgraph.nn.blocks import GraphBlocks, NodeBlocks, content_blocks
 from mmgraph.nn.content import NodeContent
@@ -24,7 +25,9 @@ class SignEncoder(nn.Module):
     The blocks are the modalities that a node shows, its levels `S^l x`, the structure levels `S^l R`, and the mean over
     its neighbours along each relation and direction, see `GraphBlocks`. `v` and `W_out` are zero at first: the untrained
     model is the control `smoothed_features` in the aligned space, and training can only add to it. Weights `W_b` of the
-    structure belong to one graph, as the signs in `R` mean nothing elsewhere. Relations and graphs that were not
+    structure belong to one graph, as the signs in `R` mean nothing elsewhere. With several graphs, each also has a
+    correction `W_g` of its own that is added to `W_out`: what graphs have in common is learnt once, what they do not
+    need not be squeezed into the width of one. Relations and graphs that were not
     trained on are left out, feature spaces that were not are aligned by `adopt`, so the model runs on unseen graphs.
 
     Propagation has no parameters (SIGN [1], and NARS [2] for relations), the mixture of experts comes after it: a step
@@ -78,6 +81,8 @@ class SignEncoder(nn.Module):
         self.norm = nn.LayerNorm(hidden)
         self.moe = MixtureOfExperts(hidden, config.moe)
         self.out = nn.Linear(hidden, config.dim)
+        several = self.graphs if len(self.graphs) > 1 else ()
+        self.graph_out = nn.ModuleList(nn.Linear(hidden, config.dim, bias=False) for _ in several)
         self.reset_parameters()
 
     @property
@@ -121,6 +126,9 @@ class SignEncoder(nn.Module):
             assert isinstance(module, nn.Linear | nn.LayerNorm)
             module.reset_parameters()
         self.moe.reset_parameters()
+        for module in self.graph_out:
+            assert isinstance(module, nn.Linear)
+            nn.init.zeros_(module.weight)
         if self.config.gnn.zero_init if zero_init is None else zero_init:
             nn.init.zeros_(self.out.weight)
             nn.init.zeros_(self.out.bias)
@@ -128,6 +136,42 @@ class SignEncoder(nn.Module):
     def adopt(self, features: Iterable[ModalityFeatures]) -> None:
         """Accept the feature spaces of another graph: those that are new are aligned by their principal axes."""
         self.alignment.fit([item for item in features if item.spec not in self.specs])
+
+    def extend(self, graph: MultimodalGraph) -> None:
+        """Give the model weights for what is new in a graph that it is to be trained on: features, relations, structure.
+
+        The new weights are zero, so the model computes what it did before. Without them, what is new is left out.
+        """
+        self.adopt(graph.features.values())
+        self.modalities = self._grow(self.modality_in, self.modalities, graph.features, self.config.dim, bias=True)
+        if self.config.gnn.relations:
+            keys = relation_keys(graph).values()
+            self.relations = self._grow(self.relation_in, self.relations, keys, self.config.dim + 1, bias=True)
+        if self.structure_weights.numel():
+            width = self.config.dim * self.num_layers
+            every = {*self.graphs, graph.name}
+            if len(every) > 1:
+                there = self.graphs if len(self.graph_out) else ()
+                self._grow(self.graph_out, there, every, self.out.in_features, bias=False)
+            self.graphs = self._grow(self.structure_in, self.graphs, [graph.name], width, bias=False)
+
+    def _grow(
+        self, modules: nn.ModuleList, names: tuple[str, ...], more: Iterable[str], in_dim: int, *, bias: bool
+    ) -> tuple[str, ...]:
+        """Add a layer of zeros for each new name; layers stay in alphabetical order of their names."""
+        by_name = dict(zip(names, modules, strict=True))
+        out_dim = self.config.dim if modules is self.graph_out else self.out.in_features
+        for name in more:
+            if name not in by_name:
+                new = nn.Linear(in_dim, out_dim, bias=bias, device=self.device)
+                for parameter in new.parameters():
+                    nn.init.zeros_(parameter)
+                by_name[name] = new
+        ordered = tuple(sorted(by_name))
+        while len(modules):
+            modules.pop(0)
+        modules.extend(by_name[name] for name in ordered)
+        return ordered
 
     def node_content(self, graph: MultimodalGraph) -> NodeContent:
         """The aligned features of all nodes of a graph, on its device.
@@ -150,9 +194,12 @@ class SignEncoder(nn.Module):
         content = self.node_content(graph) if content is None else content
         return GraphBlocks(graph, content, num_levels=self.num_layers)
 
-    def encode_content(self, features: Mapping[str, ModalityFeatures], num_nodes: int) -> EncoderOutput:
-        """Embed nodes without edges, for instance queries."""
-        output: EncoderOutput = self(content_blocks(features, self.alignment, num_nodes, num_levels=self.num_layers))
+    def encode_content(
+        self, features: Mapping[str, ModalityFeatures], num_nodes: int, *, graph_name: str = ""
+    ) -> EncoderOutput:
+        """Embed nodes without edges, for instance queries, as nodes of the graph of this name."""
+        blocks = content_blocks(features, self.alignment, num_nodes, num_levels=self.num_layers, graph_name=graph_name)
+        output: EncoderOutput = self(blocks)
         return output
 
     def forward(self, blocks: NodeBlocks) -> EncoderOutput:
@@ -165,6 +212,8 @@ class SignEncoder(nn.Module):
         hidden = self._hidden(blocks)
         mixed, routing = self.moe(nn.functional.gelu(self.norm(hidden)))
         embedding = nn.functional.normalize(base, dim=1, eps=1e-6) + self.out(mixed)
+        if len(self.graph_out) and blocks.graph in self.graphs:
+            embedding = embedding + self.graph_out[self.graphs.index(blocks.graph)](mixed)
         return EncoderOutput(embedding, [*levels, embedding], routing)
 
     def _hidden(self, blocks: NodeBlocks) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 
@@ -23,11 +23,14 @@ class GraphEdges:
 
     Args:
         graph: The graph.
+        codes: Only messages of these types, numbered as in `MultimodalGraph.message_edges`.
     """
 
-    def __init__(self, graph: MultimodalGraph) -> None:
+    def __init__(self, graph: MultimodalGraph, *, codes: Sequence[int] | None = None) -> None:
         edge_index, edge_type = graph.message_edges()
         other = edge_index[0] != edge_index[1]
+        if codes is not None:
+            other &= torch.isin(edge_type, torch.tensor(codes, device=edge_type.device))
         self.edge_index, self.edge_type = edge_index[:, other], edge_type[other]
         # By type, so that a draw is: a type, then an edge of it.
         order = torch.argsort(self.edge_type, stable=True)
@@ -42,8 +45,8 @@ class GraphEdges:
         ones = torch.ones_like(self.edge_type, dtype=torch.float32)
         return Adjacency.from_edges(self.edge_index, ones, self.num_nodes)
 
-    def draw(self, count: int, exponent: float, generator: torch.Generator) -> Tensor:
-        """Draw edges with replacement, `[2, count]`; none from a graph without edges.
+    def draw(self, count: int, exponent: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Draw edges with replacement: the edges `[2, count]` and their types; none from a graph without edges.
 
         Args:
             count: Number of edges.
@@ -51,17 +54,17 @@ class GraphEdges:
             generator: Source of randomness.
         """
         if self.edge_type.numel() == 0:
-            return self.edge_index[:, :0]
+            return self.edge_index[:, :0], self.edge_type[:0]
         weight = torch.where(self._count > 0, self._count.double().clamp(min=1).pow(exponent), 0.0)
         chosen = torch.multinomial(weight, count, replacement=True, generator=generator)
         device = chosen.device
         place = (torch.rand(count, generator=generator, device=device).double() * self._count[chosen]).long()
         place = torch.minimum(place, self._count[chosen] - 1)
-        return self.edge_index[:, self._order[self._first[chosen] + place]]
+        return self.edge_index[:, self._order[self._first[chosen] + place]], chosen
 
 
 def hold_out(
-    graph: MultimodalGraph, share: float, generator: torch.Generator
+    graph: MultimodalGraph, share: float, generator: torch.Generator, *, relations: Collection[str] | None = None
 ) -> tuple[MultimodalGraph, MultimodalGraph]:
     """Split the edges of a graph at random, all edges between two nodes together.
 
@@ -69,16 +72,27 @@ def hold_out(
         graph: The graph.
         share: Of the pairs of neighbours, in the second graph.
         generator: Source of randomness, on the CPU.
+        relations: Only pairs that have an edge of these relations are drawn, but with all of their edges; all by default.
+
+    Returns:
+        The graph without the drawn pairs, and the graph with nothing but their edges of the chosen relations.
     """
     n = graph.num_nodes
     keys = [torch.minimum(*r.edge_index) * n + torch.maximum(*r.edge_index) for r in graph.relations.values()]
     if not keys:
         return graph, graph
     pairs, place = torch.unique(torch.cat(keys), return_inverse=True)
-    held = (torch.rand(pairs.numel(), generator=generator) < share).to(graph.device)[place]
+    drawn = (torch.rand(pairs.numel(), generator=generator) < share).to(graph.device)
+    if relations is not None:
+        is_asked = torch.cat(
+            [k.new_full(k.shape, name in relations) for name, k in zip(graph.relations, keys, strict=True)]
+        )
+        drawn &= torch.zeros_like(pairs).index_add_(0, place, is_asked) > 0
+    held = drawn[place]
     rest, gone = {}, {}
     for (name, relation), mine in zip(graph.relations.items(), torch.split(held, [len(k) for k in keys]), strict=True):
-        rest[name], gone[name] = relation.take(~mine), relation.take(mine)
+        rest[name] = relation.take(~mine)
+        gone[name] = relation.take(mine if relations is None or name in relations else torch.zeros_like(mine))
     return replace(graph, relations=rest), replace(graph, relations=gone)
 
 
@@ -135,7 +149,7 @@ class NodeViews(BatchViews):
     def links(self, count: int, exponent: float, *, cold: float, more: Tensor) -> LinkView | None:
         """Edges that the blocks lack, or else are left out for their own two ends. Candidates are the seeds."""
         random = self.generator("links")
-        nodes = self.targets.draw(count, exponent, random)
+        nodes, _ = self.targets.draw(count, exponent, random)
         if nodes.numel() == 0:
             return None
         held_out = self.targets is not self.edges

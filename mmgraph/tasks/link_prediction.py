@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -126,10 +126,15 @@ class LinkPredictionTask(Task):
         chosen = held_out[:, torch.from_numpy(pc.equal(self.edges["split"], split).to_numpy())]
         pairs = torch.cat([chosen, chosen.flip(0)], dim=1)  # query node, positive
         found_type = aligned.node_type[pairs[1]]
-        parts = [
-            _rank_type(vectors, torch.nonzero(aligned.node_type == code).flatten(), pairs[:, found_type == code], known)
-            for code in torch.unique(found_type).tolist()
-        ]
+        parts = []
+        for code in torch.unique(found_type).tolist():
+            candidates = torch.nonzero(aligned.node_type == code).flatten()
+            cosine = CosineScores(vectors[candidates.to(vectors.device)])
+
+            def scores(nodes: Tensor, cosine: CosineScores = cosine) -> Tensor:
+                return cosine(vectors[nodes.to(vectors.device)])
+
+            parts.append(rank_type(scores, candidates, pairs[:, found_type == code], known))
         return Ranks.cat(parts)
 
     def check(self, aligned: AlignedGraph) -> Tensor:
@@ -149,18 +154,20 @@ class LinkPredictionTask(Task):
         return held_out
 
 
-def _rank_type(vectors: Tensor, candidates: Tensor, pairs: Tensor, known: PairSet) -> Ranks:
+def rank_type(score: Callable[[Tensor], Tensor], candidates: Tensor, pairs: Tensor, known: PairSet) -> Ranks:
     """Rank the second node of each pair among the candidates, for the first node as the query.
 
     Args:
-        vectors: `[num_nodes, dim]`, unit vectors.
+        score: Scores `[num_queries, num_candidates]` of some query nodes, a tensor that may be written to.
         candidates: `[num_candidates]`: nodes of one type.
         pairs: `[2, num_pairs]`: query node and positive; every positive is a candidate.
         known: All known pairs in both directions, the positives among them.
+
+    Returns:
+        One rank for each pair, pairs in ascending order of their query.
     """
-    column = torch.full((vectors.size(0),), -1, dtype=torch.int64)
+    column = torch.full((known.num_nodes,), -1, dtype=torch.int64)
     column[candidates] = torch.arange(candidates.numel())
-    scorer, device = CosineScores(vectors[candidates.to(vectors.device)]), vectors.device
     pairs = pairs[:, torch.argsort(pairs[0], stable=True)]
     queries, query_of_pair = torch.unique(pairs[0], return_inverse=True)
     step = chunk_size(candidates.numel())
@@ -168,8 +175,9 @@ def _rank_type(vectors: Tensor, candidates: Tensor, pairs: Tensor, known: PairSe
     for start in range(0, queries.numel(), step):
         nodes = queries[start : start + step]
         inside = (query_of_pair >= start) & (query_of_pair < start + step)
+        scores = score(nodes)
+        device = scores.device
         row, positive = (query_of_pair[inside] - start).to(device), column[pairs[1, inside]].to(device)
-        scores = scorer(vectors[nodes.to(device)])
         value = scores[row, positive]
         known_row, partner = known.of(nodes)
         known_row = torch.cat([known_row, torch.arange(nodes.numel())])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -40,16 +41,25 @@ class OptimConfig:
                 raise InputError(f"optim.{name} must not be negative, got {getattr(self, name)}")
 
 
-def build_optimizer(module: nn.Module, config: OptimConfig) -> torch.optim.AdamW:
-    """AdamW over all trainable parameters; only those with two or more dimensions are decayed."""
-    parameters = [p for p in module.parameters() if p.requires_grad]
-    return torch.optim.AdamW(
-        [
-            {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": config.weight_decay},
-            {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
-        ],
-        lr=config.lr,
-    )
+def build_optimizer(
+    modules: Mapping[str, nn.Module], config: OptimConfig, scales: Mapping[str, float] | None = None
+) -> torch.optim.AdamW:
+    """AdamW over all trainable parameters; only those with two or more dimensions are decayed.
+
+    Args:
+        modules: What is trained, by name.
+        config: Settings.
+        scales: Learning rate of a module as a share of `config.lr`, 1 where it has none; groups carry it as `scale`.
+    """
+    groups = []
+    for scale in sorted({(scales or {}).get(name, 1.0) for name in modules}, reverse=True):
+        mine = [module for name, module in modules.items() if (scales or {}).get(name, 1.0) == scale]
+        parameters = [p for module in mine for p in module.parameters() if p.requires_grad]
+        matrices = [p for p in parameters if p.dim() >= 2]
+        others = [p for p in parameters if p.dim() < 2]
+        groups.append({"params": matrices, "weight_decay": config.weight_decay, "scale": scale})
+        groups.append({"params": others, "weight_decay": 0.0, "scale": scale})
+    return torch.optim.AdamW(groups, lr=config.lr)
 
 
 def learning_rate(step: int, steps: int, config: OptimConfig) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +41,7 @@ class Trainer:
         digest: Digest of configuration and graphs, checked on resume.
         save_every: Steps between checkpoints.
         log_every: Steps between lines in the log.
+        scales: Learning rates of modules as a share of `optim.lr`, 1 by default.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Trainer:
         digest: str,
         save_every: int = 100,
         log_every: int = 10,
+        scales: Mapping[str, float] | None = None,
     ) -> None:
         self.modules = modules
         self.optim = optim
@@ -61,7 +63,7 @@ class Trainer:
         self.digest = digest
         self.save_every = save_every
         self.log_every = log_every
-        self.optimizer = build_optimizer(nn.ModuleDict(modules), optim)
+        self.optimizer = build_optimizer(modules, optim, scales)
         self.step = 0
 
     @property
@@ -80,12 +82,19 @@ class Trainer:
         checkpoint = Checkpoint.of(self.step, self.modules, self.optimizer, digest=self.digest)
         checkpoint.save(self.checkpoint_path)
 
-    def fit(self, run_step: Callable[[int], StepOutput], *, description: str = "training") -> None:
+    def fit(
+        self,
+        run_step: Callable[[int], StepOutput],
+        *,
+        description: str = "training",
+        is_last: Callable[[int], bool] | None = None,
+    ) -> None:
         """Run the remaining steps.
 
         Args:
             run_step: Computes the gradients of a step, given its number.
             description: Shown beside the progress bar.
+            is_last: Called after each step with the number of steps that are done; true stops the training there.
 
         Raises:
             KeyboardInterrupt: On Ctrl-C, after the running step is done and saved.
@@ -102,7 +111,7 @@ class Trainer:
             while self.step < self.steps:
                 rate = learning_rate(self.step, self.steps, self.optim)
                 for group in self.optimizer.param_groups:
-                    group["lr"] = rate
+                    group["lr"] = rate * group.get("scale", 1.0)
                 # None, not zero: a parameter that a step does not use must be skipped alike before and after a resume.
                 self.optimizer.zero_grad(set_to_none=True)
                 output = run_step(self.step)
@@ -119,10 +128,13 @@ class Trainer:
                     line = {"loss": output.loss, "lr": rate, "grad_norm": float(norm), "seconds": seconds}
                     tracker.log(self.step - 1, {**line, **output.logs})
                 bar.update(task, completed=self.step, description=f"{description} (loss {output.loss:.3f})")
-                if stop.is_set() or self.step % self.save_every == 0 or self.step == self.steps:
+                is_done = self.step == self.steps or (is_last is not None and is_last(self.step))
+                if stop.is_set() or self.step % self.save_every == 0 or is_done:
                     self.save()
                 if stop.is_set():
                     raise KeyboardInterrupt
+                if is_done:
+                    break
 
     def _clip(self, parameters: list[nn.Parameter]) -> Tensor:
         limit = self.optim.clip if self.optim.clip > 0 else float("inf")

@@ -66,6 +66,50 @@ def test_ranges_do_not_change_the_result() -> None:
     torch.testing.assert_close(embed(encoder, graph, num_ranges=7).vectors, embed(encoder, graph).vectors)
 
 
+def test_each_of_several_graphs_has_a_correction_of_its_own() -> None:
+    first, second = make_graph(name="first"), make_graph(name="second")
+    torch.manual_seed(0)
+    config = EncoderConfig(dim=16, moe=MoEConfig(num_experts=3), gnn=GNNConfig(conv="sign"))
+    encoder = build_encoder(config, [first, second])
+    assert isinstance(encoder, SignEncoder)
+    assert len(encoder.graph_out) == 2
+    assert len(build(first).graph_out) == 0
+    randomise(encoder)
+    before = [embed(encoder, graph).vectors for graph in (first, second)]
+    query = encoder.encode_content(first.features, first.num_nodes, graph_name="first").embedding
+    with torch.no_grad():
+        encoder.graph_out[0].weight += 1.0
+    assert not torch.allclose(embed(encoder, first).vectors, before[0])
+    assert torch.equal(embed(encoder, second).vectors, before[1])
+    assert not torch.allclose(
+        encoder.encode_content(first.features, first.num_nodes, graph_name="first").embedding, query
+    )
+
+
+def test_extending_to_a_new_graph_changes_nothing_at_first(tmp_path: Path) -> None:
+    first = make_graph(name="first", modalities=(("text", 16),))
+    new = make_graph(name="another", modalities=(("image", 12), ("text", 20)))
+    new = replace(new, relations={f"new {name}": relation for name, relation in new.relations.items()})
+    for encoder in (build(first), build_encoder(build(first).config, [first, replace(first, name="second")])):
+        assert isinstance(encoder, SignEncoder)
+        randomise(encoder).eval()
+        old = embed(encoder, first).vectors
+        encoder.adopt(new.features.values())
+        before = embed(encoder, new).vectors
+        encoder.extend(new)
+        assert torch.equal(embed(encoder, first).vectors, old)
+        torch.testing.assert_close(embed(encoder, new).vectors, before)
+        embed_with_gradient = encoder(encoder.graph_blocks(new).gather(torch.arange(new.num_nodes))).embedding
+        embed_with_gradient.sum().backward()
+        for key in set(encoder.relations) - set(build(first).relations):
+            weight = encoder.relation_in[encoder.relations.index(key)].weight
+            assert weight.grad is not None
+            assert bool(weight.grad.any())
+        folder = tmp_path / str(len(encoder.graphs))
+        save_encoder(encoder, folder)
+        assert encoder_digest(load_encoder(folder)) == encoder_digest(encoder)
+
+
 def test_all_levels_are_the_inputs_and_the_embedding() -> None:
     graph = make_graph()
     encoder = randomise(build(graph))

@@ -104,7 +104,7 @@ def test_relations_are_drawn_by_a_power_of_their_size() -> None:
     is_like = {tuple(pair) for pair in graph.relations["likes"].edge_index.t().tolist()}
     shares = []
     for exponent in (0.0, 1.0, 4.0):
-        drawn = edges.draw(4000, exponent, generator(0))
+        drawn, _ = edges.draw(4000, exponent, generator(0))
         shares.append(sum((u, v) in is_like or (v, u) in is_like for u, v in drawn.t().tolist()) / 4000)
     # A third of the edges are likes. They have two directions, `similar` reads the same both ways.
     assert abs(shares[0] - 2 / 3) < 0.05

@@ -28,7 +28,7 @@ def test_learning_rate_warms_up_and_falls_as_a_cosine() -> None:
 
 def test_only_matrices_are_decayed() -> None:
     module = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.LayerNorm(2))
-    decayed, plain = build_optimizer(module, OptimConfig(weight_decay=0.5)).param_groups
+    decayed, plain = build_optimizer({"model": module}, OptimConfig(weight_decay=0.5)).param_groups
     assert [tuple(p.shape) for p in decayed["params"]] == [(2, 3)]
     assert decayed["weight_decay"] == 0.5
     assert len(plain["params"]) == 3
