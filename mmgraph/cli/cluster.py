@@ -107,7 +107,17 @@ def _cluster(args: Namespace) -> Clustering:
     table = read_table(args.embeddings)
     table = table if args.type is None else table.take(table.nodes_of_type(args.type))
     found = kmeans(table, args.k, seed=args.seed)
-    return name_clusters(found, texts_by_id(table.node_ids, table.columns))
+    texts = texts_by_id(table.node_ids, table.columns)
+    if not texts and args.graph is not None:
+        import pyarrow as pa
+
+        from mmgraph.data.store import load_graph
+
+        graph = load_graph(args.graph)
+        position = graph.node_ids.positions(table.node_ids.values, where=f"{args.embeddings}, nodes of {args.graph}")
+        columns = None if graph.columns is None else graph.columns.take(pa.array(position))
+        texts = texts_by_id(table.node_ids, columns)
+    return name_clusters(found, texts)
 
 
 def kept(args: Namespace) -> str:
