@@ -79,6 +79,7 @@ if TYPE_CHECKING:
     from mmgraph.tasks.bundle_folder import read_bundle, write_bundle
     from mmgraph.tasks.few_shot import few_shot_accuracy
     from mmgraph.tasks.from_split import task_from_split
+    from mmgraph.tasks.label_propagation import PropagationConfig, label_propagation_accuracy
     from mmgraph.tasks.split_folder import split_folder
     from mmgraph.training.config import PretrainConfig
     from mmgraph.training.evaluate import evaluate_run
@@ -99,6 +100,7 @@ _HOME = {
     "MultimodalGraph": "mmgraph.data.graph",
     "NodeTable": "mmgraph.formats.tables.mapping",
     "PretrainConfig": "mmgraph.training.config",
+    "PropagationConfig": "mmgraph.tasks.label_propagation",
     "QueryEncoder": "mmgraph.inference.query",
     "RawGraph": "mmgraph.data.raw",
     "Relation": "mmgraph.data.relation",
@@ -123,6 +125,7 @@ _HOME = {
     "guess_mapping": "mmgraph.formats.tables.guess",
     "import_tables": "mmgraph.formats.tables",
     "kmeans": "mmgraph.cluster.kmeans",
+    "label_propagation_accuracy": "mmgraph.tasks.label_propagation",
     "leiden": "mmgraph.cluster.leiden",
     "load_encoder": "mmgraph.nn.saving",
     "load_graph": "mmgraph.data.store",
@@ -251,10 +254,12 @@ __all__ = [  # noqa: RUF022  (by topic)
     "EncoderConfig",
     "GraphEncoder",
     "PretrainConfig",
+    "PropagationConfig",
     "SignEncoder",
     "evaluate_run",
     "few_shot_accuracy",
     "fit_baseline",
+    "label_propagation_accuracy",
     "load_encoder",
     "pretrain",
     "resume",
