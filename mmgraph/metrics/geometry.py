@@ -66,8 +66,8 @@ def uniformity(vectors: Tensor, *, temperature: float = 2.0) -> float:
     """Log of the mean Gaussian potential of all pairs, `log mean exp(-t |x - y|^2)`; 0 is collapse, low is spread [1].
 
     All pairs of different rows count, each once, as in the authors' code (equation 2 has the expectation over two
-    independent draws). The work grows with the square of the number of rows (about two minutes for 100,000 x 384 on one
-    core; a random sample of rows will do), the memory does not.
+    independent draws). The work grows with the square of the number of rows (4 s for 20,000 x 384 on one core, so
+    25 times that for 100,000; a random sample of rows will do), the memory does not.
 
     Args:
         vectors: `[num_vectors, dim]`, at least two.

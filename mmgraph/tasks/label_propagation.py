@@ -78,7 +78,9 @@ def label_propagation_accuracy(
     same. Departures from [1]: neighbours instead of a full Gaussian kernel, and a number of steps instead of the limit.
 
     This is transductive: vectors and edges of all nodes are used, queries among them. Labels are used of the support
-    only. Compare with prototypes, which look at no other node, and say which one it is.
+    only. Compare with prototypes, which look at no other node, and say which one it is. On openmoji's categories (raw
+    features, 500 episodes of 5 classes, 1 and 5 shots) prototypes reach 52.7 and 69.6, seeds 53.0 and 65.7, the start
+    `prototypes` 55.7 and 71.5, and with an `edge_share` of 0.5 57.8 and 74.7.
 
     Args:
         task: A task with one label per node.

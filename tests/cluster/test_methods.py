@@ -115,6 +115,8 @@ def test_leiden_without_edges_and_with_bad_input(monkeypatch: pytest.MonkeyPatch
     for bad in (0.0, -1.0, math.inf, math.nan):
         with pytest.raises(InputError, match="resolution must be a positive number"):
             leiden(_graph(num_nodes=3), resolution=bad)
+    with pytest.raises(InputError, match="iterations must be at least 1, got 0"):
+        leiden(_graph(num_nodes=3), iterations=0)
     monkeypatch.setitem(sys.modules, "leidenalg", None)
     with pytest.raises(MissingExtraError, match=r"mmgraph\[cluster\]"):
         leiden(_graph(num_nodes=3))
