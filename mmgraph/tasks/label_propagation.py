@@ -73,7 +73,7 @@ def label_propagation_accuracy(
     """Classify the queries of `few_shot_episodes` by labels that spread from the support [1], equation of section 2.
 
     `F <- alpha S F + (1 - alpha) Y`, where S mixes `D^-1/2 W D^-1/2` of the graph of nearest neighbours (W is the cosine,
-    halved where only one of the two is a neighbour of the other, and never below 0) and of the edges of all relations. A query goes to the class with the largest
+    twice where each of the two is a neighbour of the other, and never below 0) and of the edges of all relations. A query goes to the class with the largest
     value; ties, such as a query that no label reaches, count in part as in `few_shot_accuracy`, whose episodes are the
     same. Departures from [1]: neighbours instead of a full Gaussian kernel, and a number of steps instead of the limit.
 
@@ -169,13 +169,13 @@ def transition(aligned: AlignedGraph, unit: Tensor, config: PropagationConfig) -
 
 
 def _neighbors(unit: Tensor, k: int) -> Tensor:
-    """Cosines of each node with its `k` nearest others, both directions averaged, sparse; none for zero vectors."""
+    """Cosines of each node with its `k` nearest others, both directions added, sparse; none for zero vectors."""
     n, known = len(unit), torch.nonzero(unit.any(dim=1)).flatten()
     ids = NodeIds(np.arange(n))
     nodes = EmbeddingTable(ids, unit, ("node",), torch.zeros(n, dtype=torch.int64), "neighbours", "unit vectors")
     found = nodes.search(unit[known], k, exclude=known)
     row, column = known.unsqueeze(1).expand_as(found.positions).flatten(), found.positions.flatten()
-    weight = found.scores.flatten() / 2
+    weight = found.scores.flatten()
     good = (column >= 0) & (weight > 0)
     pairs = torch.stack([row, column])[:, good]
     both = torch.cat([pairs, pairs.flip(0)], dim=1)

@@ -108,6 +108,9 @@ def test_leiden_depends_neither_on_the_order_of_nodes_nor_on_the_call() -> None:
     assert torch.equal(leiden(graph).cluster, first.cluster)
     order = torch.randperm(NUM_NODES, generator=random)
     assert _by_id(leiden(graph.subgraph(order))) == _by_id(first)
+    # Loops and repeats, in another relation and the other direction, are no edges of their own.
+    loops, repeats = [(i, i) for i in range(0, NUM_NODES, 2)], [(b, a) for a, b in pairs[::3]]
+    assert torch.equal(leiden(_graph(pairs + loops, repeats)).cluster, first.cluster)
 
 
 def test_leiden_without_edges_and_with_bad_input(monkeypatch: pytest.MonkeyPatch) -> None:
