@@ -72,10 +72,11 @@ def label_propagation_accuracy(
 ) -> FewShotResult:
     """Classify the queries of `few_shot_episodes` by labels that spread from the support [1], equation of section 2.
 
-    `F <- alpha S F + (1 - alpha) Y`, where S mixes `D^-1/2 W D^-1/2` of the graph of nearest neighbours (W is the cosine,
-    twice where each of the two is a neighbour of the other, and never below 0) and of the edges of all relations. A query goes to the class with the largest
-    value; ties, such as a query that no label reaches, count in part as in `few_shot_accuracy`, whose episodes are the
-    same. Departures from [1]: neighbours instead of a full Gaussian kernel, and a number of steps instead of the limit.
+    `F <- alpha S F + (1 - alpha) Y`, where S mixes `D^-1/2 W D^-1/2` of the graph of nearest neighbours (W is the
+    cosine, twice where each of the two is a neighbour of the other, and never below 0) and of the edges of all
+    relations. A query goes to the class with the largest value; ties, such as a query that no label reaches, count in
+    part as in `few_shot_accuracy`, whose episodes are the same. Departures from [1]: neighbours instead of a full
+    Gaussian kernel, and a number of steps instead of the limit.
 
     This is transductive: vectors and edges of all nodes are used, queries among them. Labels are used of the support
     only. Compare with prototypes, which look at no other node, and say which one it is. On openmoji's categories (raw
