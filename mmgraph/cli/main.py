@@ -35,6 +35,9 @@ COMMANDS = {
     "embed": Command("mmgraph.cli.export", "write the embeddings of all nodes with their ids (same as export)"),
     "export": Command("mmgraph.cli.export", "write the embeddings of all nodes with their ids"),
     "search": Command("mmgraph.cli.search", "find the nodes nearest to a text, an image or a node"),
+    "cluster": Command(
+        "mmgraph.cli.cluster", "group the nodes by embeddings or edges, name the groups, compare with labels"
+    ),
     "audit-split": Command("mmgraph.cli.audit_split", "look for held-out data that reaches training"),
     "doctor": Command("mmgraph.cli.doctor", "show versions, extras, devices and caches"),
 }

@@ -103,6 +103,21 @@ def per_list_metrics(rank: Tensor, lists: Tensor, ks: Sequence[int]) -> dict[str
     return metrics
 
 
+def best_ranks(rank: Tensor, lists: Tensor) -> Tensor:
+    """Rank of the best relevant item of each list that has one, `[num_scored_lists]`, lists in ascending order.
+
+    Its median is the median rank of retrieval, the mean of its reciprocal the MRR.
+
+    Raises:
+        InputError: If there is nothing to average over.
+    """
+    if rank.numel() == 0:
+        raise InputError("no list has a relevant item: nothing to average over")
+    _, lists = torch.unique(lists, return_inverse=True)
+    best = torch.full((int(lists.max()) + 1,), torch.inf, dtype=torch.float64, device=rank.device)
+    return best.scatter_reduce_(0, lists, rank.double(), "amin")
+
+
 def top_k_metrics(rank: Tensor, lists: Tensor, ks: Sequence[int]) -> dict[str, float]:
     """Mean of `per_list_metrics` over the lists that have a relevant item."""
     return {name: float(values.mean()) for name, values in per_list_metrics(rank, lists, ks).items()}

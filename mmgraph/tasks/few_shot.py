@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -144,33 +144,60 @@ def few_shot_accuracy(
         task, ways=ways, shots=shots, episodes=episodes, seed=seed, queries=queries
     )
     unit = torch.nn.functional.normalize(table.vectors.float(), dim=1)
-    right, ties, count = [], 0, 0
+    tally = EpisodeTally()
     for episode in drawn:
         support = unit[table.positions(episode.support.ravel())].view(ways, shots, -1)
         prototypes = torch.nn.functional.normalize(support.mean(dim=1), dim=1)
         # A sum over rows, not a matrix product: equal prototypes then get equal scores, bit for bit.
         query = unit[table.positions(episode.query)]
-        scores = torch.stack([(query * prototype).sum(dim=1) for prototype in prototypes], dim=1)
+        tally.add(torch.stack([(query * prototype).sum(dim=1) for prototype in prototypes], dim=1), episode.target)
+    return tally.result(ways, shots, num_classes, num_left_out, seed)
+
+
+@dataclass
+class EpisodeTally:
+    """Adds up what episodes score; a query whose best score `m` classes share counts `1 / m`.
+
+    Attributes:
+        right: Accuracy of each episode.
+        ties: Number of queries whose best score is shared.
+        count: Number of queries.
+    """
+
+    right: list[float] = field(default_factory=list)
+    ties: int = 0
+    count: int = 0
+
+    def add(self, scores: Tensor, target: Tensor) -> None:
+        """Add an episode.
+
+        Args:
+            scores: `[num_queries, ways]`.
+            target: `[num_queries]`, int64.
+        """
+        target = target.to(scores.device)
         best = scores == scores.amax(dim=1, keepdim=True)
-        target = episode.target.to(best.device)
-        credit = best[torch.arange(len(target), device=best.device), target] / best.sum(dim=1)
-        right.append(float(credit.double().mean()))
-        ties += int((best.sum(dim=1) > 1).sum())
-        count += len(target)
-    accuracy = np.asarray(right)
-    spread = float(accuracy.std(ddof=1)) if episodes > 1 else float("nan")
-    return FewShotResult(
-        accuracy=float(accuracy.mean()),
-        interval=1.96 * spread / episodes**0.5,
-        ways=ways,
-        shots=shots,
-        episodes=episodes,
-        queries=count / episodes,
-        num_classes=num_classes,
-        num_left_out=num_left_out,
-        tie_rate=ties / count,
-        seed=seed,
-    )
+        credit = best.gather(1, target.unsqueeze(1)).flatten() / best.sum(dim=1)
+        self.right.append(float(credit.double().mean()))
+        self.ties += int((best.sum(dim=1) > 1).sum())
+        self.count += len(target)
+
+    def result(self, ways: int, shots: int, num_classes: int, num_left_out: int, seed: int) -> FewShotResult:
+        """Mean and confidence interval."""
+        accuracy, episodes = np.asarray(self.right), len(self.right)
+        spread = float(accuracy.std(ddof=1)) if episodes > 1 else float("nan")
+        return FewShotResult(
+            accuracy=float(accuracy.mean()),
+            interval=1.96 * spread / episodes**0.5,
+            ways=ways,
+            shots=shots,
+            episodes=episodes,
+            queries=self.count / episodes,
+            num_classes=num_classes,
+            num_left_out=num_left_out,
+            tie_rate=self.ties / self.count,
+            seed=seed,
+        )
 
 
 def _some(ids: np.ndarray, count: int, random: torch.Generator) -> np.ndarray:

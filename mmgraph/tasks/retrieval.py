@@ -14,7 +14,7 @@ from torch import Tensor
 from mmgraph.data.graph import MultimodalGraph
 from mmgraph.errors import InputError, first_few
 from mmgraph.metrics.ranking import Ranks
-from mmgraph.metrics.top_k import list_ranks, per_list_metrics
+from mmgraph.metrics.top_k import best_ranks, list_ranks, per_list_metrics
 from mmgraph.tasks.alignment import AlignedGraph, CosineScores, chunk_size
 from mmgraph.tasks.base import QueryFunction, Task, checked_table
 
@@ -99,12 +99,12 @@ class NodeRetrievalTask(Task):
         if encode_query is None:
             raise InputError(f"{self.where}: a retrieval task needs a query encoder (encode_query), got none")
         ranks, query_of_pair = self._ranks(table, graph, split, encode_query)
-        per_query = per_list_metrics(ranks.rank, query_of_pair, (1, 5, 10, int(ranks.num_candidates.max())))
+        per_query = per_list_metrics(ranks.rank, query_of_pair, (1, 5, 10))
         names = ("recall@1", "recall@5", "recall@10", "hit@1")
         metrics = {name: float(per_query[name].mean()) for name in names}
-        reciprocal = per_query[f"mrr@{int(ranks.num_candidates.max())}"]
-        metrics["mrr"] = float(reciprocal.mean())
-        metrics["median_rank"] = float(reciprocal.reciprocal().quantile(0.5))
+        best = best_ranks(ranks.rank, query_of_pair)
+        metrics["mrr"] = float(best.reciprocal().mean())
+        metrics["median_rank"] = float(best.quantile(0.5))
         return metrics | {"tie_rate": float(ranks.tied.double().mean())}
 
     def _ranks(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, ndcg_score
 
 from mmgraph.errors import InputError
-from mmgraph.metrics.top_k import list_ranks, per_list_metrics, top_k_metrics
+from mmgraph.metrics.top_k import best_ranks, list_ranks, per_list_metrics, top_k_metrics
 
 
 def _pairs(*items: list[int]) -> torch.Tensor:
@@ -153,3 +153,18 @@ def test_values_per_list_come_in_order_of_lists() -> None:
     assert values["hit@3"].tolist() == [0.0, 1.0]
     with pytest.raises(InputError, match="at least 1"):
         per_list_metrics(torch.tensor([1.0]), torch.tensor([0]), (0,))
+
+
+def test_best_rank_of_each_list_by_hand() -> None:
+    # The second list has no relevant item; in the third all tie: the best of two among three others has rank 1 + 3 / 2.
+    scores = torch.tensor([[0.1, 0.9, 0.8, 0.7, 0.2], [0.0] * 5, [0.5] * 5])
+    relevant = _pairs([0, 3], [], [1, 4])
+    rank = list_ranks(scores, relevant).rank
+    best = best_ranks(rank, relevant[0])
+    assert best.tolist() == [3.0, 2.5]
+    assert float(best.quantile(0.5)) == 2.75
+    order = torch.tensor([3, 0, 2, 1])
+    assert best_ranks(rank[order], relevant[0][order]).tolist() == [3.0, 2.5]
+    assert best.reciprocal().tolist() == per_list_metrics(rank, relevant[0], (5,))["mrr@5"].tolist()
+    with pytest.raises(InputError, match="nothing to average over"):
+        best_ranks(torch.empty(0), torch.empty(0, dtype=torch.int64))
