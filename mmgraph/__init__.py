@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from mmgraph.encoders.by_name import encode
     from mmgraph.errors import InputError, MissingExtraError
     from mmgraph.export.base import read_table, write_table
+    from mmgraph.finetuning.config import FinetuneConfig
+    from mmgraph.finetuning.finetune import finetune, resume_finetune
     from mmgraph.formats.bundle import Bundle
     from mmgraph.formats.mm_graph import read_mm_graph, write_mm_graph
     from mmgraph.formats.mmrec import read_mmrec, write_mmrec
@@ -94,6 +96,7 @@ _HOME = {
     "EmbeddingTable": "mmgraph.inference.table",
     "EncoderConfig": "mmgraph.nn.encoder",
     "FeatureSpec": "mmgraph.data.features",
+    "FinetuneConfig": "mmgraph.finetuning.config",
     "GraphEncoder": "mmgraph.nn.encoder",
     "InputError": "mmgraph.errors",
     "InteractionTable": "mmgraph.formats.tables.mapping",
@@ -120,6 +123,7 @@ _HOME = {
     "evaluate_clustering": "mmgraph.cluster.clustering",
     "evaluate_run": "mmgraph.training.evaluate",
     "few_shot_accuracy": "mmgraph.tasks.few_shot",
+    "finetune": "mmgraph.finetuning.finetune",
     "fit_baseline": "mmgraph.baselines.fit",
     "from_networkx": "mmgraph.formats.networkx",
     "from_ogb": "mmgraph.formats.ogb",
@@ -147,6 +151,7 @@ _HOME = {
     "read_table": "mmgraph.export.base",
     "read_tables": "mmgraph.formats.tables",
     "resplit": "mmgraph.splits.recipe",
+    "resume_finetune": "mmgraph.finetuning.finetune",
     "resume": "mmgraph.training.pretrain",
     "sample_negatives": "mmgraph.splits.negatives",
     "save_encoder": "mmgraph.nn.saving",
@@ -258,13 +263,16 @@ __all__ = [  # noqa: RUF022  (by topic)
     "PretrainConfig",
     "PropagationConfig",
     "SignEncoder",
+    "FinetuneConfig",
     "evaluate_run",
     "few_shot_accuracy",
+    "finetune",
     "fit_baseline",
     "label_propagation_accuracy",
     "load_encoder",
     "pretrain",
     "resume",
+    "resume_finetune",
     "save_encoder",
     # use
     "Blend",

@@ -26,6 +26,7 @@ LAYERS: list[set[str]] = [
     {"objectives", "inference"},
     {"tasks"},
     {"baselines", "cluster", "datasets", "synthetic", "training"},
+    {"finetuning"},
     {"export", "audit"},
     {"report"},
     {"cli"},

@@ -31,6 +31,7 @@ COMMANDS = {
     "encode": Command("mmgraph.cli.encode", "turn texts and images of a graph into features"),
     "pretrain": Command("mmgraph.cli.pretrain", "train one model on one or several encoded graphs"),
     "resume": Command("mmgraph.cli.resume", "go on with an interrupted training"),
+    "finetune": Command("mmgraph.cli.finetune", "train it on the labels, links, likes or queries of a task"),
     "evaluate": Command("mmgraph.cli.evaluate", "score a trained model and its controls on the tasks of a graph"),
     "embed": Command("mmgraph.cli.export", "write the embeddings of all nodes with their ids (same as export)"),
     "export": Command("mmgraph.cli.export", "write the embeddings of all nodes with their ids"),

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
-from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
+from jsonargparse import (  # type: ignore[attr-defined]
+    ActionConfigFile,
+    ArgumentParser,
+    DefaultHelpFormatter,
+    Namespace,
+)
+
+from mmgraph.config import from_mapping, read_mapping
 
 
 class CommandModule(Protocol):
@@ -43,6 +51,24 @@ class HelpFormatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
         text = super()._expand_help(action)
         text = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", text)
         return re.sub(r" \| null, default: null\)", ")", text)
+
+
+def checked_config_file(config: type[Any], *, also: Collection[str]) -> type[ActionConfigFile]:
+    """Make the action of a `--config` flag: the file is checked on its own first, so that errors name file and key.
+
+    Args:
+        config: Dataclass of the settings.
+        also: Keys that the file may hold besides.
+    """
+
+    class CheckedConfigFile(ActionConfigFile):
+        def __call__(self, *args: Any, **kwargs: Any) -> None:
+            path = str(args[2])  # as argparse passes it
+            content = {key: value for key, value in read_mapping(path).items() if key not in also}
+            from_mapping(config, content, where=path)
+            super().__call__(*args, **kwargs)  # type: ignore[no-untyped-call]
+
+    return CheckedConfigFile
 
 
 def make_parser(command: str, description: str, *examples: str) -> ArgumentParser:

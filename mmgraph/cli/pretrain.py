@@ -5,27 +5,13 @@ from __future__ import annotations
 import dataclasses
 import sys
 from pathlib import Path
-from typing import Any
 
-from jsonargparse import ActionConfigFile, ArgumentParser, Namespace  # type: ignore[attr-defined]
+from jsonargparse import ArgumentParser, Namespace
 
 from mmgraph.cli.output import write_line
-from mmgraph.cli.parser import make_parser
-from mmgraph.config import from_mapping, read_mapping
+from mmgraph.cli.parser import checked_config_file, make_parser
+from mmgraph.config import from_mapping
 from mmgraph.errors import InputError
-
-
-class _CheckedConfigFile(ActionConfigFile):
-    """Check a YAML file on its own first, so that errors name the file, the group and the key."""
-
-    def __call__(self, *args: Any, **kwargs: Any) -> None:
-        """Read the file named by the third argument, as argparse passes it."""
-        from mmgraph.training.config import PretrainConfig
-
-        path = str(args[2])
-        content = {key: value for key, value in read_mapping(path).items() if key not in ("graphs", "out")}
-        from_mapping(PretrainConfig, content, where=path)
-        super().__call__(*args, **kwargs)  # type: ignore[no-untyped-call]
 
 
 def build_parser() -> ArgumentParser:
@@ -39,7 +25,11 @@ def build_parser() -> ArgumentParser:
         "pretrain --graphs data/openmoji data/movielens-100k --out runs/joint --steps 400",
         "pretrain --config experiments/pretrain/joint.yaml --optim.lr 3e-4",
     )
-    parser.add_argument("--config", action=_CheckedConfigFile, help="YAML file with any of the options below.")
+    parser.add_argument(
+        "--config",
+        action=checked_config_file(PretrainConfig, also=("graphs", "out")),
+        help="YAML file with any of the options below.",
+    )
     parser.add_argument("--graphs", type=Path, nargs="+", default=[], help="Encoded graph folders.")
     parser.add_argument("--out", type=Path | None, default=None, help="Run folder to create.")
     parser.add_class_arguments(PretrainConfig)

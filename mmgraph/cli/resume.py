@@ -18,15 +18,22 @@ def build_parser() -> ArgumentParser:
         "of an uninterrupted run.",
         "resume --run runs/joint",
     )
-    parser.add_argument("--run", type=Path, required=True, help="Run folder, made by: mmgraph pretrain.")
+    parser.add_argument("--run", type=Path, required=True, help="Run folder, made by pretrain or finetune.")
     return parser
 
 
 def run(args: Namespace) -> None:
     """Train on and print the run folder."""
+    from mmgraph.finetuning.finetune import is_finetune_run, resume_finetune
     from mmgraph.training.pretrain import resume
 
-    resume(args.run)
+    if is_finetune_run(args.run):
+        from mmgraph.report.learning_curve import write_learning_curve
+
+        resume_finetune(args.run)
+        write_learning_curve(args.run)
+    else:
+        resume(args.run)
     write_line(str(args.run))
 
 

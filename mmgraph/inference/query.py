@@ -85,15 +85,27 @@ class QueryEncoder:
         given: dict[str, Sequence[Any]] = {
             name: items for name, items in (("text", text), ("image", images)) if items is not None
         }
-        count = self._check(given)
-        features = dict(self._empty(count))
-        for modality, items in given.items():
-            features[modality] = self._encode_modality(modality, items)
+        features = self.features(given)
+        count = len(next(iter(given.values())))
         device = self.encoder.device
         with evaluating(self.encoder) as model, torch.no_grad():
             content = {name: item.to(device) for name, item in features.items()}
             output = model.encode_content(content, count, graph_name=self.graph_name)
             return combine_levels(output.levels, self.level)
+
+    def features(self, given: Mapping[str, Sequence[Any]]) -> dict[str, ModalityFeatures]:
+        """Frozen features of queries, on the CPU, with the modalities that the graph has.
+
+        Args:
+            given: Items by modality, as in `encode`.
+
+        Raises:
+            InputError: As `encode`.
+        """
+        features = self._empty(self._check(given))
+        for modality, items in given.items():
+            features[modality] = self._encode_modality(modality, items)
+        return features
 
     def _check(self, given: Mapping[str, Sequence[Any]]) -> int:
         sizes = {modality: len(items) for modality, items in given.items()}

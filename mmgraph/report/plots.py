@@ -20,12 +20,14 @@ class Series:
         x: Steps, ascending.
         y: Values; those that are not finite are left out.
         style: Number of the colour.
+        is_noisy: Draw the running mean over faint values; otherwise the values themselves.
     """
 
     label: str
     x: Sequence[float]
     y: Sequence[float]
     style: int = 0
+    is_noisy: bool = True
 
 
 def line_chart(series: Sequence[Series], *, title: str, x_label: str = "step") -> str:
@@ -37,7 +39,7 @@ def line_chart(series: Sequence[Series], *, title: str, x_label: str = "step") -
         x_label: Name of the horizontal axis.
     """
     points = {s.label: [(x, y) for x, y in zip(s.x, s.y, strict=True) if math.isfinite(y)] for s in series}
-    smooth = {label: running_mean(line) for label, line in points.items()}
+    smooth = {s.label: running_mean(points[s.label]) if s.is_noisy else points[s.label] for s in series}
     every = [point for line in points.values() for point in line]
     if not every:
         return f'<p class="note">{escape(title)}: no values were logged.</p>'

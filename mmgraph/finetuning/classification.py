@@ -1,0 +1,126 @@
+"""Node classification with one or several labels."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import torch
+from torch import Tensor, nn
+
+from mmgraph.data.loaders import SeedOrder
+from mmgraph.finetuning.config import FinetuneConfig
+from mmgraph.finetuning.heads import NodeHead
+from mmgraph.finetuning.problem import Problem, Validation
+from mmgraph.finetuning.vectors import NodeVectors
+from mmgraph.metrics.classification import accuracy, macro_auc
+from mmgraph.seeding import derive_seed
+from mmgraph.tasks.node_classification import NodeClassificationTask
+from mmgraph.tasks.probe import best_threshold, fit_probe, validation_score
+
+
+class ClassificationProblem(Problem):
+    """Cross-entropy over the classes, or over each label.
+
+    A linear head starts as the linear probe of the encoder's vectors: training then begins at the score of the frozen
+    encoder, and the first steps do not tear up its features for the sake of a random head [1].
+
+    Args:
+        vectors: Of the nodes.
+        task: Labels and splits.
+        config: Settings.
+
+    Raises:
+        InputError: If the labels cannot be trained on, or belong to nodes that the graph lacks.
+
+    References:
+        [1] Kumar et al., 2022, Fine-Tuning Can Distort Pretrained Features and Underperform Out-of-Distribution,
+        arXiv:2202.10054.
+    """
+
+    def __init__(self, vectors: NodeVectors, task: NodeClassificationTask, config: FinetuneConfig) -> None:
+        task.check_ids(vectors.graph)
+        task.check_trainable()
+        self.vectors, self.task = vectors, task
+        device = vectors.encoder.device
+        self.rows, self.target = {}, {}
+        for split in ("train", "valid"):
+            ids, target = task.selectable(split)
+            self.rows[split] = torch.from_numpy(vectors.graph.node_ids.positions(ids)).to(device)
+            self.target[split] = target.to(device)
+        seed = derive_seed(config.seed, "finetune batches", task.name)
+        self.order = SeedOrder(len(self.target["train"]), batch_size=config.batch_size, seed=seed)
+        count = len(task.classes)
+        start = vectors.exact(self.rows["train"])
+        self.head = NodeHead(start, count, hidden=config.hidden, dropout=config.dropout).to(device)
+        if not config.hidden:
+            parts = [(start, self.target["train"]), (vectors.exact(self.rows["valid"]), self.target["valid"])]
+            self.head.start_at(fit_probe(parts[0], parts[1], count))
+        self.weight = _class_weight(self.target["train"], count) if config.class_weight == "balanced" else None
+
+    def loss(self, step: int) -> Tensor:
+        """Loss of one batch of train nodes."""
+        chosen = self.order.seeds(step).to(self.rows["train"].device)
+        logits = self.head(self.vectors.of(self.rows["train"][chosen], step))
+        target = self.target["train"][chosen]
+        if target.dim() == 1:
+            return nn.functional.cross_entropy(logits, target, weight=self.weight)
+        return nn.functional.binary_cross_entropy_with_logits(logits, target.float(), pos_weight=self.weight)
+
+    def validate(self) -> Validation:
+        """Accuracy, or the loss if there are several labels, as the probe is chosen."""
+        logits, target = self._logits(self.rows["valid"]), self.target["valid"]
+        score, tie = validation_score(logits, target)
+        if target.dim() == 1:
+            return Validation((score, tie), {"accuracy": accuracy(logits.argmax(dim=1), target), "loss": -tie})
+        return Validation((score, tie), {"macro_auc": macro_auc(logits, target), "loss": -tie})
+
+    def test(self) -> dict[str, float]:
+        """As `NodeClassificationTask.metrics`."""
+        ids, target = self.task.examples("test")
+        rows = torch.from_numpy(self.vectors.graph.node_ids.positions(ids)).to(self.vectors.encoder.device)
+        return self.task.metrics(self._logits(rows), target.to(rows.device), self._threshold())
+
+    def predictions(self) -> pa.Table:
+        """Columns `id`, `label` (a list if there are several) and `probability`, for every node of the labelled types."""
+        graph = self.vectors.graph
+        labelled = graph.node_ids.positions(self.task.labels["id"])
+        types = torch.unique(graph.node_type[torch.from_numpy(labelled).to(graph.device)])
+        rows = torch.nonzero(torch.isin(graph.node_type, types)).flatten()
+        logits = self._logits(rows)
+        ids = pa.array(graph.node_ids.values[rows.cpu().numpy()])
+        classes = self.task.classes
+        if not self.task.multi_label:
+            best = logits.softmax(dim=1).max(dim=1)
+            names = [classes[i] for i in best.indices.tolist()]
+            return pa.table({"id": ids, "label": names, "probability": best.values.cpu().numpy()})
+        probability, threshold = logits.sigmoid(), self._threshold() or 0.5
+        chosen = [torch.nonzero(row).flatten().tolist() for row in (probability >= threshold).cpu()]
+        return pa.table(
+            {
+                "id": ids,
+                "label": pa.array([[classes[i] for i in row] for row in chosen], pa.list_(pa.string())),
+                "probability": pa.array(
+                    [probability[n, row].tolist() for n, row in enumerate(chosen)], pa.list_(pa.float32())
+                ),
+            }
+        )
+
+    def _threshold(self) -> float | None:
+        if not self.task.multi_label:
+            return None
+        return best_threshold(self._logits(self.rows["valid"]).sigmoid(), self.target["valid"])
+
+    def _logits(self, rows: Tensor) -> Tensor:
+        training = self.head.training
+        with torch.no_grad():
+            logits: Tensor = self.head.eval()(self.vectors.exact(rows))
+        self.head.train(training)
+        return logits
+
+
+def _class_weight(target: Tensor, count: int) -> Tensor:
+    """Weights of mean one over the nodes for classes; negatives per positive, at most 100, for labels: `[count]`."""
+    if target.dim() == 1:
+        size = torch.bincount(target, minlength=count).clamp(min=1).float()
+        return target.numel() / (count * size)
+    positive = target.float().sum(dim=0).clamp(min=1)
+    return ((len(target) - positive) / positive).clamp(1.0, 100.0)

@@ -1,0 +1,76 @@
+"""Early stopping that survives a kill."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+from safetensors.torch import load_file, save
+from torch import nn
+
+from mmgraph.errors import InputError
+from mmgraph.files import atomic_path, read_json, write_json
+from mmgraph.finetuning.problem import Validation
+
+
+class EarlyStopping:
+    """Keeps the weights that were best on validation data, and says when enough was tried.
+
+    Args:
+        folder: Run folder; `validation.json` and `best.safetensors` live there.
+        modules: What is kept, by name.
+        patience: Looks in a row without a better score.
+    """
+
+    def __init__(self, folder: Path, modules: Mapping[str, nn.Module], patience: int) -> None:
+        self.modules, self.patience = modules, patience
+        self.history_path, self.best_path = folder / "validation.json", folder / "best.safetensors"
+        self.history: list[dict[str, Any]] = []
+
+    @property
+    def best(self) -> dict[str, Any]:
+        """The look with the best score, the first of equal ones: `step`, `score` and metrics."""
+        return max(self.history, key=lambda look: tuple(look["score"]))
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the last `patience` looks were no better."""
+        return len(self.history) - 1 - self.history.index(self.best) >= self.patience if self.history else False
+
+    def rewind(self, step: int) -> None:
+        """Go back to what was known after a step: a resumed run looks again at what follows."""
+        history = read_json(self.history_path) if self.history_path.exists() else []
+        self.history = [look for look in history if look["step"] <= step]
+
+    def add(self, step: int, found: Validation) -> None:
+        """Take a look into account, and keep the weights if it is the best so far."""
+        if any(look["step"] == step for look in self.history):
+            return
+        self.history.append({"step": step, "score": list(found.score), "metrics": found.metrics})
+        if self.best["step"] == step:
+            weights = {
+                f"{name}/{key}": tensor.detach().cpu().contiguous()
+                for name, module in self.modules.items()
+                for key, tensor in module.state_dict().items()
+            }
+            with atomic_path(self.best_path) as temporary:
+                temporary.write_bytes(save(weights, metadata={"step": json.dumps(step)}))
+        write_json(self.history_path, self.history)
+
+    def restore_best(self) -> None:
+        """Put the best weights back into the modules.
+
+        Raises:
+            InputError: If the file belongs to another step than the best look.
+        """
+        with safe_open(self.best_path, framework="pt") as file:
+            step = json.loads(file.metadata()["step"])
+        if step != self.best["step"]:
+            raise InputError(f"{self.best_path}: weights of step {step}, but the best look was at {self.best['step']}")
+        weights = load_file(self.best_path)
+        for name, module in self.modules.items():
+            prefix = f"{name}/"
+            module.load_state_dict({k[len(prefix) :]: v for k, v in weights.items() if k.startswith(prefix)})

@@ -1,0 +1,70 @@
+"""The toy dataset with a task of every kind, encoded by fakes, and small settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+import torch
+
+from mmgraph.cli.main import main
+from mmgraph.data.graph import MultimodalGraph
+from mmgraph.data.store import load_graph
+from mmgraph.finetuning.config import FinetuneConfig
+from mmgraph.nn.build import Encoder, build_encoder
+from mmgraph.nn.encoder import EncoderConfig
+from mmgraph.nn.gnn import GNNConfig
+from mmgraph.nn.moe import MoEConfig
+from mmgraph.tasks.base import Task, load_tasks
+from mmgraph.tasks.retrieval import NodeRetrievalTask
+from mmgraph.testing.datasets import fake_encoders, make_dataset
+from mmgraph.testing.factories import randomise
+
+SMALL = FinetuneConfig(steps=12, batch_size=32, eval_every=3, patience=10, num_negatives=32, rank=2, device="cpu")
+
+
+@dataclass(frozen=True)
+class Toy:
+    folder: Path
+    graph: MultimodalGraph
+    tasks: dict[str, Task]
+
+
+@pytest.fixture(scope="session")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toy]:
+    folder = tmp_path_factory.mktemp("finetune") / "toy"
+    with pytest.MonkeyPatch.context() as patch, fake_encoders():
+        patch.setenv("MMGRAPH_CACHE", str(folder.parent / "cache"))
+        make_dataset(folder)
+        assert main(["encode", "--graph", str(folder)]) == 0
+        tasks = load_tasks(folder)
+        queries = tasks["descriptions"]
+        assert isinstance(queries, NodeRetrievalTask)
+        # The toy has queries for valid and test only: half of the first kind become train.
+        split = [
+            "train" if name == "valid" and i % 4 < 2 else name
+            for i, name in enumerate(queries.queries["split"].to_pylist())
+        ]
+        table = queries.queries.set_column(2, "split", pa.array(split))
+        tasks["descriptions"] = NodeRetrievalTask("descriptions", "text", table, folder)
+        yield Toy(folder, load_graph(folder), tasks)
+
+
+@pytest.fixture
+def encoder_of() -> Callable[..., Encoder]:
+    return make_encoder
+
+
+@pytest.fixture
+def settings() -> Callable[..., FinetuneConfig]:
+    return lambda **changes: replace(SMALL, **changes)
+
+
+def make_encoder(graph: MultimodalGraph, conv: Any = "sign", **gnn: Any) -> Encoder:
+    torch.manual_seed(0)
+    config = EncoderConfig(dim=16, moe=MoEConfig(num_experts=2), gnn=GNNConfig(conv=conv, num_layers=2, heads=2, **gnn))
+    return randomise(build_encoder(config, [graph]))
