@@ -129,8 +129,11 @@ def pretrained(
 
     def chosen_config(context: Context, graph: LoadedGraph, seed: int) -> PretrainConfig:
         plain = context.with_steps(config or context.config, seed)
-        # As many batches of each graph as if it were alone, in as many steps.
-        return replace(plain, accumulate=plain.accumulate * len(graphs(context, graph)))
+        # As many batches of each graph as if it were alone, in as many steps; the rate grows with the square root of the
+        # batch, as Adam needs it (Malladi et al., 2022, arXiv:2205.10287).
+        count = len(graphs(context, graph))
+        optim = replace(plain.optim, lr=plain.optim.lr * count**0.5)
+        return replace(plain, accumulate=plain.accumulate * count, optim=optim)
 
     def settings(context: Context, graph: LoadedGraph) -> dict[str, Any]:
         chosen = context.settings(chosen_config(context, graph, 0))

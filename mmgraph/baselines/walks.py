@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmgraph.data.kernels import Array, compiled, mix
+from mmgraph.compiled import compiled
+from mmgraph.data.kernels import Array, mix
 
 
 @compiled

@@ -26,6 +26,12 @@ def build_parser() -> ArgumentParser:
     parser.add_argument(
         "--supervised", action="store_true", help="Also train a GraphSAGE and a perceptron on the labels, to compare."
     )
+    parser.add_argument(
+        "--scores-at-once",
+        type=int,
+        default=2**23,
+        help="Scores that a full ranking holds at once, four bytes each; less memory, more passes.",
+    )
     parser.add_argument("--device", type=str, default="cpu", help="Where the model runs.")
     parser.add_argument("--out", type=Path | None, help="JSON file, by default RUN/evaluation/GRAPH.json.")
     return parser
@@ -33,17 +39,19 @@ def build_parser() -> ArgumentParser:
 
 def run(args: Namespace) -> None:
     """Evaluate and print one table per task."""
+    from mmgraph.tasks.alignment import scores_at_once
     from mmgraph.training.evaluate import CONTROLS, SUPERVISED, evaluate_run, evaluation_file, tables_by_task
 
-    records = evaluate_run(
-        args.run,
-        args.graph,
-        tasks="all" if args.task == ["all"] else args.task,
-        seed=args.seed,
-        out=args.out,
-        device=args.device,
-        controls=(*CONTROLS, SUPERVISED) if args.supervised else CONTROLS,
-    )
+    with scores_at_once(args.scores_at_once):
+        records = evaluate_run(
+            args.run,
+            args.graph,
+            tasks="all" if args.task == ["all"] else args.task,
+            seed=args.seed,
+            out=args.out,
+            device=args.device,
+            controls=(*CONTROLS, SUPERVISED) if args.supervised else CONTROLS,
+        )
     for title, columns, rows in tables_by_task(records):
         write_table(columns, rows, title=title)
         write_line("")

@@ -11,19 +11,11 @@ that the cost of a call follows what it touches and not the size of the graph.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar, cast
-
-import numba
 import numpy as np
 
-F = TypeVar("F", bound=Callable[..., object])
+from mmgraph.compiled import compiled
+
 Array = np.ndarray
-
-
-def compiled(function: F) -> F:
-    """Compile with Numba, typed for mypy."""
-    return cast(F, numba.njit(cache=True, nogil=True)(function))
 
 
 @compiled

@@ -11,6 +11,9 @@ from torch import Tensor
 
 from mmgraph.errors import InputError
 
+VALUES_PER_ROW = 64
+"""With more values per row than this, sorting rows is cheaper than a pass for each (CPU, 100,000 columns)."""
+
 
 @dataclass(frozen=True, eq=False)
 class Ranks:
@@ -57,19 +60,47 @@ def ranks_against(positive: Tensor, negative: Tensor, row: Tensor | None = None)
     check_scores(positive, negative)
     if row is None and negative.size(0) != positive.numel():
         raise InputError(f"negative must have {positive.numel()} rows, one per positive, got {negative.size(0)}")
-    valid = torch.count_nonzero(negative > -torch.inf, dim=1)
+    valid = num_listed(negative)
     valid = valid if row is None else valid[row]
     if bool((valid == 0).any()):
         raise InputError("a positive has no negative to be ranked against: the set of candidates is empty")
     if row is None:
-        greater = torch.count_nonzero(negative > positive.unsqueeze(1), dim=1)
-        at_least = torch.count_nonzero(negative >= positive.unsqueeze(1), dim=1)
-    else:
-        greater, at_least = _count_in_rows(positive, negative, row)
+        row = torch.arange(positive.numel(), device=positive.device)
+    greater, equal = count_in_rows(positive, negative, row)
+    at_least = greater + equal
     return Ranks(0.5 * (greater + at_least).double() + 1, at_least > greater, valid + 1)
 
 
-def _count_in_rows(positive: Tensor, negative: Tensor, row: Tensor) -> tuple[Tensor, Tensor]:
+def count_in_rows(value: Tensor, scores: Tensor, row: Tensor) -> tuple[Tensor, Tensor]:
+    """How many scores of its row `[num_rows, num_columns]` lie above each value, and how many are equal to it.
+
+    On a CPU each value costs one pass over its row. Rows that hold many values are sorted instead.
+    """
+    few = value.numel() <= VALUES_PER_ROW * len(scores)
+    if few and scores.device.type == "cpu" and scores.dtype == value.dtype == torch.float32:
+        from mmgraph.metrics import kernels
+
+        above = np.empty(value.numel(), np.int64)
+        equal = np.empty_like(above)
+        arrays = (scores.detach().contiguous().numpy(), value.detach().contiguous().numpy(), row.numpy())
+        kernels.count_in_rows(*arrays, above, equal)
+        return torch.from_numpy(above), torch.from_numpy(equal)
+    greater, at_least = _count_by_sorting(value, scores, row)
+    return greater, at_least - greater
+
+
+def num_listed(scores: Tensor) -> Tensor:
+    """How many scores of each row are not minus infinity, `[num_rows]`."""
+    if scores.device.type == "cpu" and scores.dtype == torch.float32:
+        from mmgraph.metrics import kernels
+
+        listed = np.empty(len(scores), np.int64)
+        kernels.count_listed(scores.detach().contiguous().numpy(), listed)
+        return torch.from_numpy(listed)
+    return torch.count_nonzero(scores > -torch.inf, dim=1)
+
+
+def _count_by_sorting(positive: Tensor, negative: Tensor, row: Tensor) -> tuple[Tensor, Tensor]:
     """How many negatives of its row lie above, and at or above, each positive; rows are sorted once."""
     ordered = _sorted_rows(negative)
     order = torch.argsort(row, stable=True)

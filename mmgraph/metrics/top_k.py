@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mmgraph.errors import InputError
-from mmgraph.metrics.ranking import Ranks, check_scores, ranks_against
+from mmgraph.metrics.ranking import Ranks, check_scores, count_in_rows, num_listed
 
 
 def list_ranks(scores: Tensor, relevant: Tensor) -> Ranks:
@@ -34,16 +34,23 @@ def list_ranks(scores: Tensor, relevant: Tensor) -> Ranks:
         raise InputError("a relevant item is given twice for the same list")
     positive = scores[lists, items]
     check_scores(positive, scores)
-    others = scores.clone()
-    others[lists, items] = -torch.inf
-    empty = int((torch.count_nonzero(others > -torch.inf, dim=1)[lists] == 0).any())
-    if empty:
-        # A list may consist of relevant items only; a dummy that ranks last keeps the tie rule in one place.
-        lowest = positive.amin() - 1 - positive.amin().abs()
-        others = torch.cat([others, lowest.expand(len(others), 1)], dim=1)
-    ranks = ranks_against(positive, others, lists)
-    size = torch.bincount(lists, minlength=len(scores))[lists]
-    return Ranks(ranks.rank - 1 + place_in_list(positive, lists), ranks.tied, ranks.num_candidates - 1 + size - empty)
+    above, equal = count_in_rows(positive, scores, lists)
+    # Both counts hold relevant items as well: those of higher or equal value of the same list, the item itself too.
+    best, last = _places(positive, lists)
+    above, equal = above - (best - 1), equal - (last - best + 1)
+    rank = place_in_list(positive, lists) + above.double() + 0.5 * equal.double()
+    return Ranks(rank, equal > 0, num_listed(scores)[lists])
+
+
+def _places(value: Tensor, lists: Tensor) -> tuple[Tensor, Tensor]:
+    """First and last place, from 1, that entries of equal value share in their list by descending value."""
+    place = place_in_list(value, lists)
+    _, group = torch.unique(torch.stack([lists.double(), value.double()]), dim=1, return_inverse=True)
+    count = int(group.max()) + 1 if group.numel() else 0
+    first = torch.full((count,), torch.iinfo(torch.int64).max, device=value.device)
+    first = first.scatter_reduce(0, group, place, "amin")
+    last = torch.zeros(count, dtype=torch.int64, device=value.device).scatter_reduce(0, group, place, "amax")
+    return first[group], last[group]
 
 
 def place_in_list(value: Tensor, lists: Tensor) -> Tensor:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,8 +19,25 @@ from mmgraph.errors import InputError
 from mmgraph.inference.search import first_identical
 from mmgraph.inference.table import EmbeddingTable
 
-SCORES_PER_CHUNK = 2**23
-"""Scores held at once by a full ranking (32 MiB in float32)."""
+SCORES_AT_ONCE = 2**23
+"""Scores held at once by a full ranking, if not told otherwise (32 MiB in float32, a few copies of it at most)."""
+_scores_at_once: ContextVar[int] = ContextVar("scores_at_once", default=SCORES_AT_ONCE)
+
+
+@contextmanager
+def scores_at_once(count: int) -> Iterator[None]:
+    """For a while, full rankings hold at most so many scores, but at least one query's.
+
+    Raises:
+        InputError: If the number is below 1.
+    """
+    if count < 1:
+        raise InputError(f"scores at once must be at least 1, got {count}")
+    token = _scores_at_once.set(count)
+    try:
+        yield
+    finally:
+        _scores_at_once.reset(token)
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +155,7 @@ class PairSet:
 
 def chunk_size(num_candidates: int) -> int:
     """Number of queries to rank at once."""
-    return max(1, SCORES_PER_CHUNK // max(1, num_candidates))
+    return max(1, _scores_at_once.get() // max(1, num_candidates))
 
 
 def refuse_leaks(where: str, aligned: AlignedGraph, held_out: Tensor) -> None:

@@ -9,7 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmgraph.errors import InputError
-from mmgraph.tasks.alignment import AlignedGraph, CosineScores, PairSet, refuse_leaks
+from mmgraph.tasks.alignment import (
+    SCORES_AT_ONCE,
+    AlignedGraph,
+    CosineScores,
+    PairSet,
+    chunk_size,
+    refuse_leaks,
+    scores_at_once,
+)
 
 
 def test_shuffled_graphs_align_to_the_same_order(setting: Any) -> None:
@@ -65,3 +73,13 @@ def test_a_planted_leak_is_found(setting: Any) -> None:
     for held_out in (edge, edge.flip(0)):
         with pytest.raises(InputError, match="here: 1 held-out pairs are edges of graph 'toy'"):
             refuse_leaks("here", aligned, held_out)
+
+
+def test_scores_at_once_bound_a_chunk() -> None:
+    assert chunk_size(10) == SCORES_AT_ONCE // 10
+    with scores_at_once(25):
+        assert chunk_size(10) == 2
+        assert chunk_size(100) == 1
+    assert chunk_size(10) == SCORES_AT_ONCE // 10
+    with pytest.raises(InputError, match="at least 1, got 0"), scores_at_once(0):
+        pass

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -98,7 +99,7 @@ def test_ranks_equal_the_literal_protocol(seed: int, chunk: int, strings: bool) 
     task = LinkPredictionTask("links", edges_of(*(rows[i] for i in order), kind=kind))
     table = EmbeddingTable.for_graph(graph, vectors, model="m")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mmgraph.tasks.alignment.SCORES_PER_CHUNK", chunk)
+        patch.setattr("mmgraph.tasks.alignment._scores_at_once", ContextVar("scores", default=chunk))
         ranks = task.ranks(table, graph)
     unit = torch.nn.functional.normalize(vectors, dim=1)
     expected = []

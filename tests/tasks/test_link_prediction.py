@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any
 
@@ -53,7 +54,7 @@ def test_ranks_equal_the_literal_protocol(setting: Any, split: str) -> None:
 def test_chunks_change_nothing(setting: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     task = setting.tasks["links"]
     whole = task.ranks(setting.table, setting.graph)
-    monkeypatch.setattr("mmgraph.tasks.alignment.SCORES_PER_CHUNK", 200)
+    monkeypatch.setattr("mmgraph.tasks.alignment._scores_at_once", ContextVar("scores", default=200))
     assert torch.equal(task.ranks(setting.table, setting.graph).rank, whole.rank)
 
 

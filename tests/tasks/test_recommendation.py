@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any
 
@@ -96,7 +97,7 @@ def test_metrics_equal_the_literal_protocol(setting: Any, split: str, k: int) ->
 def test_chunks_change_nothing(setting: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     task = setting.tasks["recommend"]
     whole = task.evaluate(setting.table, setting.graph)
-    monkeypatch.setattr("mmgraph.tasks.alignment.SCORES_PER_CHUNK", 400)
+    monkeypatch.setattr("mmgraph.tasks.alignment._scores_at_once", ContextVar("scores", default=400))
     assert task.evaluate(setting.table, setting.graph) == whole
 
 

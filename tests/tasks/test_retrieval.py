@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def test_metrics_by_hand() -> None:
 def test_order_of_queries_and_chunks_do_not_matter(setting: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     task = setting.tasks["queries"]
     whole = task.evaluate(setting.table, setting.graph, encode_query=setting.encode_query)
-    monkeypatch.setattr("mmgraph.tasks.alignment.SCORES_PER_CHUNK", 700)
+    monkeypatch.setattr("mmgraph.tasks.alignment._scores_at_once", ContextVar("scores", default=700))
     assert task.evaluate(setting.table, setting.graph, encode_query=setting.encode_query) == whole
 
 
