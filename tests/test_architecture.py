@@ -25,7 +25,7 @@ LAYERS: list[set[str]] = [
     {"nn"},
     {"objectives", "inference"},
     {"tasks"},
-    {"baselines", "datasets", "synthetic", "training"},
+    {"baselines", "datasets", "recommenders", "synthetic", "training"},
     {"export", "audit"},
     {"report"},
     {"cli"},
@@ -49,6 +49,7 @@ OPTIONAL = (
     "tensorboard",
     "ogb",
     "torch_scatter",
+    "implicit",
 )
 
 
