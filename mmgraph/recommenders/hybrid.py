@@ -1,0 +1,179 @@
+"""Our recommender: content and interactions in one score, for items and users both old and new."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from mmgraph.errors import InputError, unknown_choice
+from mmgraph.inference.table import EmbeddingTable
+from mmgraph.recommenders.base import TrainedModel, TrainingConfig, bpr, check_least, draw_negatives, train
+from mmgraph.recommenders.content import ItemContent, item_content
+from mmgraph.recommenders.hybrid_model import Encoded, GatedNetwork, MessageBuilder, Messages
+from mmgraph.recommenders.interactions import FactorScores, Interactions, Scores
+
+
+@dataclass(frozen=True)
+class GatedConfig(TrainingConfig):
+    """Settings of our recommender.
+
+    Attributes:
+        num_layers: Steps of propagation, 0 to 3.
+        parts: Each epoch deals the interactions into so many parts; each is asked for in turn while it is not read.
+        batch_size: Most interactions of a part that the loss asks for.
+        loss: `softmax` over the items, or `bpr`.
+        num_candidates: Items drawn for the softmax; 0, or as many as there are items, takes all of them.
+        correct_popularity: Subtract the logarithm of how often a candidate is drawn (logQ).
+        drop_items: Share of the items that a step treats as new.
+        drop_users: Share of the users that a step treats as new.
+        dropout: Share of the entries of the content that a step leaves out.
+        num_rows: Rows of the hashed table of categorical attributes; 0 leaves attributes out.
+    """
+
+    learning_rate: float = 1e-2
+    batch_size: int = 65_536
+    l2: float = 1e-2
+    num_layers: int = 1
+    parts: int = 5
+    loss: Literal["softmax", "bpr"] = "softmax"
+    num_candidates: int = 2048
+    correct_popularity: bool = True
+    drop_items: float = 0.1
+    drop_users: float = 0.05
+    dropout: float = 0.2
+    num_rows: int = 1024
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_least(self, 0, "num_layers", "num_candidates", "num_rows")
+        check_least(self, 2, "parts")
+        if self.num_layers > 3:
+            raise InputError(f"num_layers must be at most 3, got {self.num_layers}")
+        if self.loss not in ("softmax", "bpr"):
+            raise unknown_choice("loss", self.loss, ("softmax", "bpr"))
+        for name in ("drop_items", "drop_users", "dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 0 and below 1, got {getattr(self, name)}")
+
+
+class GatedScores(FactorScores):
+    """Scores of our recommender, with what is needed to explain them.
+
+    Args:
+        data: The interactions.
+        network: The trained network.
+        content: Content of the items.
+        encoded: What the network makes of all training interactions.
+    """
+
+    def __init__(self, data: Interactions, network: GatedNetwork, content: ItemContent, encoded: Encoded) -> None:
+        super().__init__(data, encoded.users, encoded.items, encoded.bias)
+        self.network, self.content, self.encoded = network, content, encoded
+
+
+class GatedRecommender(TrainedModel):
+    """`GatedNetwork`, trained to find interactions that are taken out of the graph while they are asked for.
+
+    A step takes out one part of all interactions, so that no history holds its own target, as when a split is held out.
+    Some items and users lose all of their interactions in that step: they are asked for as new ones.
+
+    Args:
+        data: The interactions.
+        content: Content of the items.
+        config: Settings.
+    """
+
+    def __init__(self, data: Interactions, content: ItemContent, config: GatedConfig) -> None:
+        super().__init__()
+        self.data, self.content, self.config = data, content, config
+        self.network = GatedNetwork(data, content, config.dim, config.num_layers, config.num_rows)
+        self.messages = MessageBuilder(data)
+        share = data.item_degree / data.item_degree.sum()
+        self.register_buffer("chance", 0.5 * share + 0.5 / data.num_items, persistent=False)
+
+    chance: Tensor
+
+    def losses(self, random: torch.Generator) -> Iterator[Tensor]:
+        """One step for each part."""
+        data, config = self.data, self.config
+        part = torch.randperm(data.pairs.size(1), generator=random).to(data.device) % config.parts
+        for number in range(config.parts):
+            asked = part == number
+            kept = ~asked
+            new_item = self._draw(data.num_items, config.drop_items, random)
+            new_user = self._draw(data.num_users, config.drop_users, random)
+            kept &= ~(new_item[data.pairs[1]] | new_user[data.pairs[0]])
+            targets = torch.nonzero(asked).flatten()
+            if targets.numel() > config.batch_size:
+                drawn = torch.randperm(targets.numel(), generator=random)[: config.batch_size]
+                targets = targets[drawn.to(data.device)].sort().values
+            messages = self.messages(kept)
+            encoded = self.network(messages, dropout=config.dropout)
+            find = self._softmax if config.loss == "softmax" else self._bpr
+            loss = find(encoded, targets, random)
+            yield loss + config.l2 * self._norms(messages)
+
+    def _draw(self, count: int, share: float, random: torch.Generator) -> Tensor:
+        return (torch.rand(count, generator=random) < share).to(self.data.device)
+
+    def _norms(self, messages: Messages) -> Tensor:
+        """Mean squared norm of the vectors of their own, by interactions, as batches of pairs would count them."""
+        network, total = self.network, messages.user_degree.sum().clamp(min=1)
+        users = (network.user_own.square().sum(dim=1) * messages.user_degree).sum()
+        items = (network.item_own.square().sum(dim=1) * messages.item_degree).sum()
+        return (users + items) / (2 * total)
+
+    def _bpr(self, encoded: Encoded, targets: Tensor, random: torch.Generator) -> Tensor:
+        users, items = self.data.pairs[:, targets]
+        negatives = draw_negatives(self.data, users, random)
+        user = encoded.users[users]
+        positive = (user * encoded.items[items]).sum(dim=1) + encoded.bias[items]
+        negative = (user * encoded.items[negatives]).sum(dim=1) + encoded.bias[negatives]
+        return bpr(positive, negative)
+
+    def _softmax(self, encoded: Encoded, targets: Tensor, random: torch.Generator) -> Tensor:
+        """Cross-entropy of each target among the items that its user has not; all targets of a user count.
+
+        With sampled items, the sum over all others is estimated from draws with replacement, each divided by its
+        expected number (Bengio and Senecal, 2008; logQ correction of Yi et al., 2019).
+        """
+        data, count = self.data, self.config.num_candidates
+        users, items = data.pairs[:, targets]
+        rows, row = torch.unique(users, return_inverse=True)
+        vectors = encoded.users[rows]
+        positive = (vectors[row] * encoded.items[items]).sum(dim=1) + encoded.bias[items]
+        if count == 0 or count >= data.num_items:
+            logits = vectors @ encoded.items.t() + encoded.bias
+            others = logits.masked_fill(data.rows(rows).bool(), -torch.inf)
+        else:
+            drawn = torch.multinomial(self.chance.cpu(), count, replacement=True, generator=random).to(data.device)
+            logits = vectors @ encoded.items[drawn].t() + encoded.bias[drawn]
+            if self.config.correct_popularity:
+                logits = logits - (count * self.chance[drawn]).log()
+            known = data.contains(rows.unsqueeze(1).expand(-1, count), drawn.expand(rows.numel(), -1))
+            others = logits.masked_fill(known, -torch.inf)
+        return nn.functional.softplus(others.logsumexp(dim=1)[row] - positive).mean()
+
+    @torch.no_grad()
+    def scores(self) -> GatedScores:
+        """Inner products plus bias, from all training interactions."""
+        return GatedScores(self.data, self.network, self.content, self.network(self.messages()))
+
+
+def fit_gated(
+    data: Interactions, config: GatedConfig, *, seed: int, table: EmbeddingTable | None = None
+) -> Scores:
+    """Train our recommender on raw features, or on the vectors of a pre-trained model.
+
+    Args:
+        data: The interactions.
+        config: Settings.
+        seed: Seed of everything random.
+        table: Vectors of a model that was trained on this very graph, where nothing of the task is in.
+    """
+    content = item_content(data, table)
+    return train(lambda: GatedRecommender(data, content, config), data, config, seed=seed, name="gated")[0]
