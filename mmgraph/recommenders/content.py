@@ -48,7 +48,9 @@ def item_content(data: Interactions, table: EmbeddingTable | None = None) -> Ite
         return ItemContent(values, parts)
     table.check_finite()
     if table.graph != graph.name:
-        raise InputError(f"{data.task.where}: expected embeddings of graph {graph.name!r}, got those of {table.graph!r}")
+        raise InputError(
+            f"{data.task.where}: expected embeddings of graph {graph.name!r}, got those of {table.graph!r}"
+        )
     vectors = table.vectors_of(graph.node_ids.values[data.items.numpy(force=True)]).to(data.device)
     vectors = vectors - vectors.mean(dim=0)
     scale = vectors.square().sum(dim=1).mean().sqrt().clamp(min=torch.finfo(vectors.dtype).tiny)

@@ -11,10 +11,19 @@ from torch import Tensor, nn
 
 from mmgraph.errors import InputError, unknown_choice
 from mmgraph.inference.table import EmbeddingTable
-from mmgraph.recommenders.base import TrainedModel, TrainingConfig, bpr, check_least, draw_negatives, train
+from mmgraph.recommenders.base import (
+    TrainedModel,
+    TrainingConfig,
+    bpr,
+    check_above_zero,
+    check_least,
+    draw_negatives,
+    train,
+)
 from mmgraph.recommenders.content import ItemContent, item_content
 from mmgraph.recommenders.hybrid_model import Encoded, GatedNetwork, MessageBuilder, Messages
 from mmgraph.recommenders.interactions import FactorScores, Interactions, Scores
+from mmgraph.recommenders.recency import History, pair_times, recency_weights
 
 
 @dataclass(frozen=True)
@@ -32,6 +41,7 @@ class GatedConfig(TrainingConfig):
         drop_users: Share of the users that a step treats as new.
         dropout: Share of the entries of the content that a step leaves out.
         num_rows: Rows of the hashed table of categorical attributes; 0 leaves attributes out.
+        half_life: Items of a user until one counts half in the recent profile, if the interactions have times.
     """
 
     learning_rate: float = 1e-2
@@ -46,11 +56,13 @@ class GatedConfig(TrainingConfig):
     drop_users: float = 0.05
     dropout: float = 0.2
     num_rows: int = 1024
+    half_life: float = 10.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_least(self, 0, "num_layers", "num_candidates", "num_rows")
         check_least(self, 2, "parts")
+        check_above_zero(self, "half_life")
         if self.num_layers > 3:
             raise InputError(f"num_layers must be at most 3, got {self.num_layers}")
         if self.loss not in ("softmax", "bpr"):
@@ -79,6 +91,8 @@ class GatedRecommender(TrainedModel):
     """`GatedNetwork`, trained to find interactions that are taken out of the graph while they are asked for.
 
     A step takes out one part of all interactions, so that no history holds its own target, as when a split is held out.
+    If interactions have times, a part is a stretch of each user's history, and what lies near it in time counts more, as
+    the latest interactions do for what comes next.
     Some items and users lose all of their interactions in that step: they are asked for as new ones.
 
     Args:
@@ -91,7 +105,9 @@ class GatedRecommender(TrainedModel):
         super().__init__()
         self.data, self.content, self.config = data, content, config
         self.network = GatedNetwork(data, content, config.dim, config.num_layers, config.num_rows)
-        self.messages = MessageBuilder(data)
+        self.builder = MessageBuilder(data)
+        time = pair_times(data)
+        self.history = None if time is None else History.of(data, time)
         share = data.item_degree / data.item_degree.sum()
         self.register_buffer("chance", 0.5 * share + 0.5 / data.num_items, persistent=False)
 
@@ -100,8 +116,8 @@ class GatedRecommender(TrainedModel):
     def losses(self, random: torch.Generator) -> Iterator[Tensor]:
         """One step for each part."""
         data, config = self.data, self.config
-        part = torch.randperm(data.pairs.size(1), generator=random).to(data.device) % config.parts
-        for number in range(config.parts):
+        part = self._deal(random)
+        for number in range(int(part.max()) + 1):
             asked = part == number
             kept = ~asked
             new_item = self._draw(data.num_items, config.drop_items, random)
@@ -111,11 +127,26 @@ class GatedRecommender(TrainedModel):
             if targets.numel() > config.batch_size:
                 drawn = torch.randperm(targets.numel(), generator=random)[: config.batch_size]
                 targets = targets[drawn.to(data.device)].sort().values
-            messages = self.messages(kept)
+            messages = self.builder(kept, self._weights(asked))
             encoded = self.network(messages, dropout=config.dropout)
             find = self._softmax if config.loss == "softmax" else self._bpr
             loss = find(encoded, targets, random)
             yield loss + config.l2 * self._norms(messages)
+
+    def _deal(self, random: torch.Generator) -> Tensor:
+        """Part of each pair, `[num_pairs]`: at random, or, with times, stretches of each user's history."""
+        data, config = self.data, self.config
+        if self.history is None:
+            return torch.randperm(data.pairs.size(1), generator=random).to(data.device) % config.parts
+        offset = torch.rand(data.num_users, generator=random).to(data.device)[data.pairs[0]]
+        return (self.history.order / self.history.size * config.parts + offset).long()
+
+    def _weights(self, asked: Tensor | None = None) -> Tensor | None:
+        """Weights of the pairs in the recent profile, by their distance to what is asked or, by default, by age."""
+        if self.history is None:
+            return None
+        distance = self.history.age() if asked is None else self.history.distance(asked, self.data)
+        return recency_weights(distance, self.config.half_life)
 
     def _draw(self, count: int, share: float, random: torch.Generator) -> Tensor:
         return (torch.rand(count, generator=random) < share).to(self.data.device)
@@ -161,12 +192,10 @@ class GatedRecommender(TrainedModel):
     @torch.no_grad()
     def scores(self) -> GatedScores:
         """Inner products plus bias, from all training interactions."""
-        return GatedScores(self.data, self.network, self.content, self.network(self.messages()))
+        return GatedScores(self.data, self.network, self.content, self.network(self.builder(None, self._weights())))
 
 
-def fit_gated(
-    data: Interactions, config: GatedConfig, *, seed: int, table: EmbeddingTable | None = None
-) -> Scores:
+def fit_gated(data: Interactions, config: GatedConfig, *, seed: int, table: EmbeddingTable | None = None) -> Scores:
     """Train our recommender on raw features, or on the vectors of a pre-trained model.
 
     Args:

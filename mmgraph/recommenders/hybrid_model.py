@@ -20,12 +20,14 @@ class Messages:
     Attributes:
         pairs: `[2, num_kept]`: user and item, ascending.
         matrix: `D^-1/2 A D^-1/2` of users and items, sparse CSR.
+        recent: The same entries, weighted by how near in time they are to what is asked; `None` without times.
         user_degree: `[num_users]`.
         item_degree: `[num_items]`.
     """
 
     pairs: Tensor
     matrix: Tensor
+    recent: Tensor | None
     user_degree: Tensor
     item_degree: Tensor
 
@@ -39,16 +41,14 @@ class Encoded:
         items: `[num_items, dim]`.
         bias: `[num_items]`.
         levels: Before propagation and after each step of it, `[num_users + num_items, dim]` each.
-        profile_weight: `[num_items]`: weight of an item in the profiles of its users, before they are normalised.
-        profile_sum: `[num_users]`: sum of these weights over the items of a user.
+        attention: `[num_items]`: weight of an item in the profiles of its users, before they are normalised.
     """
 
     users: Tensor
     items: Tensor
     bias: Tensor
     levels: list[Tensor]
-    profile_weight: Tensor
-    profile_sum: Tensor
+    attention: Tensor
 
 
 class MessageBuilder:
@@ -62,11 +62,17 @@ class MessageBuilder:
         self.data = data
         self.by_item = torch.argsort(data.pairs[1], stable=True)
 
-    def __call__(self, kept: Tensor | None = None) -> Messages:
-        """The messages of the pairs with `kept` `[num_pairs]`, bool; of all of them by default."""
+    def __call__(self, kept: Tensor | None = None, weight: Tensor | None = None) -> Messages:
+        """Build the messages of some pairs.
+
+        Args:
+            kept: `[num_pairs]`, bool; all of them by default.
+            weight: `[num_pairs]`: weights of the recent ones.
+        """
         data, by_item = self.data, self.by_item
         pairs = data.pairs if kept is None else data.pairs[:, kept]
-        turned = data.pairs[:, by_item] if kept is None else data.pairs[:, by_item[kept[by_item]]]
+        by_item = by_item if kept is None else by_item[kept[by_item]]
+        turned = data.pairs[:, by_item]
         users = torch.bincount(pairs[0], minlength=data.num_users)
         items = torch.bincount(pairs[1], minlength=data.num_items)
         degree = torch.cat([users, items])
@@ -75,8 +81,12 @@ class MessageBuilder:
         column = torch.cat([pairs[1] + data.num_users, turned[0]])
         start = nn.functional.pad(degree.cumsum(0), (1, 0))
         size = (degree.numel(), degree.numel())
-        matrix = torch.sparse_csr_tensor(start, column, root[row] * root[column], size, check_invariants=False)
-        return Messages(pairs, matrix, users.float(), items.float())
+        values, recent = root[row] * root[column], None
+        matrix = torch.sparse_csr_tensor(start, column, values, size, check_invariants=False)
+        if weight is not None:
+            weight = torch.cat([weight if kept is None else weight[kept], weight[by_item]])
+            recent = torch.sparse_csr_tensor(start, column, values * weight, size, check_invariants=False)
+        return Messages(pairs, matrix, recent, users.float(), items.float())
 
 
 class Gate(nn.Module):
@@ -102,7 +112,7 @@ class GatedNetwork(nn.Module):
 
     An item is `W x + gate(n) * z` with content `x`, number of interactions `n` and a vector `z` of its own; without
     interactions it is its content alone. A user is the attention-weighted mean of the items of their history, mapped,
-    plus gated vector, plus one vector for all users. Categorical attributes are added to both. All are then averaged
+    the same once more with weights that fall with time, plus a gated vector, plus one vector for all users. Categorical attributes are added to both. All are then averaged
     over steps of propagation as in LightGCN, with learnt weights of the steps.
 
     Args:
@@ -119,9 +129,10 @@ class GatedNetwork(nn.Module):
         self.content_in = nn.Linear(content.values.size(1), dim, bias=False)
         self.item_own = nn.Parameter(torch.randn(data.num_items, dim) * 0.1)
         self.user_own = nn.Parameter(torch.randn(data.num_users, dim) * 0.1)
-        self.item_gate, self.user_gate, self.profile_gate = Gate(dim), Gate(dim), Gate(dim)
+        self.item_gate, self.user_gate = Gate(dim), Gate(dim)
+        self.profile_gate, self.recent_gate = Gate(dim), Gate(dim)
         self.bias_gate = Gate(1)
-        self.profile = nn.Linear(dim, dim, bias=False)
+        self.profile, self.recent = nn.Linear(dim, dim, bias=False), nn.Linear(dim, dim, bias=False)
         self.attention = nn.Parameter(torch.zeros(dim))
         self.anyone = nn.Parameter(torch.zeros(dim))
         self.item_bias = nn.Parameter(torch.zeros(data.num_items))
@@ -131,6 +142,7 @@ class GatedNetwork(nn.Module):
         self.attributes = HashedAttributes(data, dim, num_rows) if num_rows else None
         nn.init.normal_(self.content_in.weight, std=0.3 * dim**-0.5)
         nn.init.eye_(self.profile.weight)
+        nn.init.eye_(self.recent.weight)
 
     content: Tensor
 
@@ -156,6 +168,29 @@ class GatedNetwork(nn.Module):
             parts["attributes"] = self.attributes.users()
         return parts
 
+    def profiles(self, messages: Messages, items: Tensor, attention: Tensor) -> dict[str, Tensor]:
+        """Users as their items show them: all of these, and the recent ones; each `[num_users, dim]`.
+
+        Args:
+            messages: The interactions.
+            items: `[num_items, dim]`.
+            attention: `[num_items]`.
+        """
+        num_users = messages.user_degree.numel()
+        # The symmetric matrix gives any weighted mean over a history, if its roots of degrees are taken back.
+        weight = (attention * messages.item_degree.sqrt()).unsqueeze(1)
+        wide = nn.functional.pad(torch.cat([items * weight, weight], dim=1), (0, 0, num_users, 0))
+        found = {}
+        for name, matrix, gate, linear in (
+            ("profile", messages.matrix, self.profile_gate, self.profile),
+            ("recent profile", messages.recent, self.recent_gate, self.recent),
+        ):
+            if matrix is not None:
+                summed = propagate(matrix, wide)[:num_users]
+                mean = summed[:, :-1] / summed[:, -1:].clamp(min=1e-12)
+                found[name] = gate(messages.user_degree) * linear(mean)
+        return found
+
     def forward(self, messages: Messages, *, dropout: float = 0.0) -> Encoded:
         """Encode all users and items.
 
@@ -166,19 +201,14 @@ class GatedNetwork(nn.Module):
         content = nn.functional.dropout(self.content, dropout, training=dropout > 0)
         known, own = self.item_parts(messages, content)
         items = known + own
-        num_users = messages.user_degree.numel()
-        # The symmetric matrix gives any weighted mean over a history, if its roots of degrees are taken back.
-        weight = torch.exp((items @ self.attention).clamp(-5, 5)) * messages.item_degree.sqrt()
-        wide = torch.cat([items * weight.unsqueeze(1), weight.unsqueeze(1)], dim=1)
-        summed = propagate(messages.matrix, nn.functional.pad(wide, (0, 0, num_users, 0)))[:num_users]
-        total = summed[:, -1].clamp(min=1e-12)
-        mean = summed[:, :-1] / total.unsqueeze(1)
-        users = self.profile_gate(messages.user_degree) * self.profile(mean)
-        users = users + sum(self.user_parts(messages).values(), torch.zeros_like(users))
+        attention = torch.exp((items @ self.attention).clamp(-5, 5))
+        parts = [*self.profiles(messages, items, attention).values(), *self.user_parts(messages).values()]
+        users = torch.stack(parts).sum(dim=0)
         levels = [torch.cat([users, items])]
         for _ in range(self.level.numel() - 1):
             levels.append(propagate(messages.matrix, levels[-1]))
+        num_users = messages.user_degree.numel()
         out = (torch.stack(levels) * self.level_weights.view(-1, 1, 1)).sum(dim=0)
         bias = self.bias_gate(messages.item_degree).squeeze(1) * self.item_bias + content @ self.content_bias
         bias = bias + self.popularity * messages.item_degree.log1p()
-        return Encoded(out[:num_users], out[num_users:], bias, levels, weight, total)
+        return Encoded(out[:num_users], out[num_users:], bias, levels, attention)
