@@ -60,11 +60,13 @@ class HashedAttributes(nn.Module):
 
     def users(self) -> Tensor:
         """`[num_users, dim]`."""
-        return torch.sparse.mm(self.user_rows, self.table)
+        out: Tensor = torch.sparse.mm(self.user_rows, self.table)
+        return out
 
     def items(self) -> Tensor:
         """`[num_items, dim]`."""
-        return torch.sparse.mm(self.item_rows, self.table)
+        out: Tensor = torch.sparse.mm(self.item_rows, self.table)
+        return out
 
 
 def _mean_of_rows(

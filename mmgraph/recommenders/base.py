@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -65,6 +65,17 @@ def check_above_zero(config: Any, *names: str) -> None:
     for name in names:
         if not getattr(config, name) > 0:
             raise InputError(f"{name} must be above 0, got {getattr(config, name)}")
+
+
+def check_share(config: Any, *names: str) -> None:
+    """Refuse settings that are not in `[0, 1)`.
+
+    Raises:
+        InputError: Names the setting.
+    """
+    for name in names:
+        if not 0 <= getattr(config, name) < 1:
+            raise InputError(f"{name} must be at least 0 and below 1, got {getattr(config, name)}")
 
 
 class TrainedModel(nn.Module, ABC):
@@ -144,16 +155,18 @@ def pairwise_batches(
 
 
 def draw_negatives(data: Interactions, users: Tensor, random: torch.Generator, *, tries: int = 10) -> Tensor:
-    """One uniform item for each user that is none of theirs, `[len(users)]`.
+    """One item for each user that is none of theirs, uniform among the items with interactions: `[len(users)]`.
 
-    A user who has nearly all items may keep one of theirs after so many tries.
+    Items without any are no negatives: a model could learn by heart that nobody wants them, and they are new. A user
+    who has nearly all items may keep one of theirs after so many tries.
     """
-    drawn = torch.randint(data.num_items, (users.numel(),), generator=random).to(data.device)
+    items = data.known_items
+    drawn = items[torch.randint(items.numel(), (users.numel(),), generator=random).to(data.device)]
     for _ in range(tries):
         wrong = torch.nonzero(data.contains(users, drawn)).flatten()
         if not wrong.numel():
             break
-        drawn[wrong] = torch.randint(data.num_items, (wrong.numel(),), generator=random).to(data.device)
+        drawn[wrong] = items[torch.randint(items.numel(), (wrong.numel(),), generator=random).to(data.device)]
     return drawn
 
 
@@ -165,8 +178,3 @@ def bpr(positive: Tensor, negative: Tensor) -> Tensor:
 def squared_norm(*vectors: Tensor) -> Tensor:
     """Half the sum of squares of a batch's vectors, divided by its size (He et al., 2020, equation 15)."""
     return sum((part.square().sum() for part in vectors), vectors[0].new_zeros(())) / (2 * vectors[0].size(0))
-
-
-def settings(config: Any) -> dict[str, Any]:
-    """Settings by name, ready for JSON."""
-    return {field.name: getattr(config, field.name) for field in fields(config)}

@@ -34,15 +34,16 @@ class ItemItemScores(Scores):
     Args:
         data: The interactions.
         weights: `[num_items, num_items]`: what an item of the user (row) says about another one (column).
+        history: `[num_pairs]`: how much each training interaction counts; 1 by default.
     """
 
-    def __init__(self, data: Interactions, weights: Tensor) -> None:
+    def __init__(self, data: Interactions, weights: Tensor, history: Tensor | None = None) -> None:
         super().__init__(data)
-        self.weights = weights
+        self.weights, self.history = weights, history
 
     def of(self, users: Tensor, items: Tensor) -> Tensor:
         """Scores of numbers of users and items."""
-        return (self.data.rows(users) @ self.weights)[:, items]
+        return (self.data.rows(users, self.history) @ self.weights)[:, items]
 
 
 def ease_weights(gram: Tensor, l2: float) -> Tensor:

@@ -17,13 +17,19 @@ from mmgraph.recommenders.base import (
     bpr,
     check_above_zero,
     check_least,
+    check_share,
     draw_negatives,
     train,
 )
+from mmgraph.recommenders.blend import BlendedScores, ItemScores, blend
 from mmgraph.recommenders.content import ItemContent, item_content
+from mmgraph.recommenders.ease import ItemItemScores, ease_weights, gram_matrix
 from mmgraph.recommenders.hybrid_model import Encoded, GatedNetwork, MessageBuilder, Messages
 from mmgraph.recommenders.interactions import FactorScores, Interactions, Scores
-from mmgraph.recommenders.recency import History, pair_times, recency_weights
+from mmgraph.recommenders.recency import History, pair_times, recency_weights, recent_popularity
+
+NETWORK, ITEM_ITEM, RECENT = "network", "item-item", "recent popularity"
+"""Names of the parts of a score."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +48,15 @@ class GatedConfig(TrainingConfig):
         dropout: Share of the entries of the content that a step leaves out.
         num_rows: Rows of the hashed table of categorical attributes; 0 leaves attributes out.
         half_life: Items of a user until one counts half in the recent profile, if the interactions have times.
+        item_item_l2: Weight of the squared norm of the item-item matrix; 0 leaves the matrix out.
+        max_items: Leave it out as well if there are more items: it is dense.
+        recent_popularity: Share of all interactions that pass until one counts half for what is popular of late; 0
+            leaves it out, and so does a relation without times.
     """
 
-    learning_rate: float = 1e-2
+    learning_rate: float = 5e-3
     batch_size: int = 65_536
-    l2: float = 1e-2
+    l2: float = 0.1
     num_layers: int = 1
     parts: int = 5
     loss: Literal["softmax", "bpr"] = "softmax"
@@ -56,20 +66,21 @@ class GatedConfig(TrainingConfig):
     drop_users: float = 0.05
     dropout: float = 0.2
     num_rows: int = 1024
-    half_life: float = 10.0
+    half_life: float = 5.0
+    item_item_l2: float = 200.0
+    max_items: int = 20_000
+    recent_popularity: float = 0.1
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_least(self, 0, "num_layers", "num_candidates", "num_rows")
+        check_least(self, 0, "num_layers", "num_candidates", "num_rows", "item_item_l2", "recent_popularity")
         check_least(self, 2, "parts")
         check_above_zero(self, "half_life")
         if self.num_layers > 3:
             raise InputError(f"num_layers must be at most 3, got {self.num_layers}")
         if self.loss not in ("softmax", "bpr"):
             raise unknown_choice("loss", self.loss, ("softmax", "bpr"))
-        for name in ("drop_items", "drop_users", "dropout"):
-            if not 0 <= getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 0 and below 1, got {getattr(self, name)}")
+        check_share(self, "drop_items", "drop_users", "dropout")
 
 
 class GatedScores(FactorScores):
@@ -108,8 +119,8 @@ class GatedRecommender(TrainedModel):
         self.builder = MessageBuilder(data)
         time = pair_times(data)
         self.history = None if time is None else History.of(data, time)
-        share = data.item_degree / data.item_degree.sum()
-        self.register_buffer("chance", 0.5 * share + 0.5 / data.num_items, persistent=False)
+        degree = data.item_degree[data.known_items]
+        self.register_buffer("chance", 0.5 * degree / degree.sum() + 0.5 / degree.numel(), persistent=False)
 
     chance: Tensor
 
@@ -169,7 +180,7 @@ class GatedRecommender(TrainedModel):
     def _softmax(self, encoded: Encoded, targets: Tensor, random: torch.Generator) -> Tensor:
         """Cross-entropy of each target among the items that its user has not; all targets of a user count.
 
-        With sampled items, the sum over all others is estimated from draws with replacement, each divided by its
+        Items without any interaction are left out, see `draw_negatives`. With sampled items, the sum over all others is estimated from draws with replacement, each divided by its
         expected number (Bengio and Senecal, 2008; logQ correction of Yi et al., 2019).
         """
         data, count = self.data, self.config.num_candidates
@@ -177,16 +188,15 @@ class GatedRecommender(TrainedModel):
         rows, row = torch.unique(users, return_inverse=True)
         vectors = encoded.users[rows]
         positive = (vectors[row] * encoded.items[items]).sum(dim=1) + encoded.bias[items]
-        if count == 0 or count >= data.num_items:
-            logits = vectors @ encoded.items.t() + encoded.bias
-            others = logits.masked_fill(data.rows(rows).bool(), -torch.inf)
-        else:
+        candidates = data.known_items
+        sample = 0 < count < candidates.numel()
+        if sample:
             drawn = torch.multinomial(self.chance.cpu(), count, replacement=True, generator=random).to(data.device)
-            logits = vectors @ encoded.items[drawn].t() + encoded.bias[drawn]
-            if self.config.correct_popularity:
-                logits = logits - (count * self.chance[drawn]).log()
-            known = data.contains(rows.unsqueeze(1).expand(-1, count), drawn.expand(rows.numel(), -1))
-            others = logits.masked_fill(known, -torch.inf)
+            candidates = candidates[drawn]
+        logits = vectors @ encoded.items[candidates].t() + encoded.bias[candidates]
+        if sample and self.config.correct_popularity:
+            logits = logits - (count * self.chance[drawn]).log()
+        others = logits.masked_fill(data.rows(rows)[:, candidates].bool(), -torch.inf)
         return nn.functional.softplus(others.logsumexp(dim=1)[row] - positive).mean()
 
     @torch.no_grad()
@@ -195,8 +205,13 @@ class GatedRecommender(TrainedModel):
         return GatedScores(self.data, self.network, self.content, self.network(self.builder(None, self._weights())))
 
 
-def fit_gated(data: Interactions, config: GatedConfig, *, seed: int, table: EmbeddingTable | None = None) -> Scores:
+def fit_gated(
+    data: Interactions, config: GatedConfig, *, seed: int, table: EmbeddingTable | None = None
+) -> BlendedScores:
     """Train our recommender on raw features, or on the vectors of a pre-trained model.
+
+    The scores of the network, of an item-item matrix and of what is popular of late are added with weights that are
+    chosen on valid (`blend`).
 
     Args:
         data: The interactions.
@@ -205,4 +220,19 @@ def fit_gated(data: Interactions, config: GatedConfig, *, seed: int, table: Embe
         table: Vectors of a model that was trained on this very graph, where nothing of the task is in.
     """
     content = item_content(data, table)
-    return train(lambda: GatedRecommender(data, content, config), data, config, seed=seed, name="gated")[0]
+    scores, _ = train(lambda: GatedRecommender(data, content, config), data, config, seed=seed, name="gated")
+    parts: dict[str, Scores] = {NETWORK: scores}
+    if config.item_item_l2 and data.num_items <= config.max_items:
+        parts[ITEM_ITEM] = item_item(data, config)
+    time = pair_times(data)
+    if config.recent_popularity and time is not None:
+        recent = recent_popularity(data, time, half_life=config.recent_popularity)
+        parts[RECENT] = ItemScores(data, recent.log1p())
+    return blend(data, parts)
+
+
+def item_item(data: Interactions, config: GatedConfig) -> ItemItemScores:
+    """The matrix of EASE, read with the weights of the recent profile; without times it is EASE itself."""
+    time = pair_times(data)
+    history = None if time is None else recency_weights(History.of(data, time).age(), 2 * config.half_life)
+    return ItemItemScores(data, ease_weights(gram_matrix(data), config.item_item_l2), history)

@@ -82,6 +82,11 @@ class Interactions:
         return torch.bincount(self.pairs[1], minlength=self.num_items).float()
 
     @cached_property
+    def known_items(self) -> Tensor:
+        """Numbers of the items with an interaction, ascending."""
+        return torch.nonzero(self.item_degree).flatten()
+
+    @cached_property
     def keys(self) -> Tensor:
         """`user * num_items + item` of each pair, ascending."""
         return self.pairs[0] * self.num_items + self.pairs[1]
@@ -121,14 +126,19 @@ class Interactions:
         """Numbers of the items of a user, ascending."""
         return self.pairs[1, int(self.starts[user]) : int(self.starts[user + 1])]
 
-    def rows(self, users: Tensor) -> Tensor:
-        """Rows of the matrix of interactions, `[len(users), num_items]`, float32, 1 or 0."""
+    def rows(self, users: Tensor, values: Tensor | None = None) -> Tensor:
+        """Rows of the matrix of interactions, `[len(users), num_items]`, float32.
+
+        Args:
+            users: Numbers of users.
+            values: `[num_pairs]`: what to write in place of 1.
+        """
         count = self.starts[users + 1] - self.starts[users]
         row = torch.repeat_interleave(torch.arange(users.numel(), device=users.device), count)
         first = torch.repeat_interleave(count.cumsum(0) - count, count)
         place = torch.arange(row.numel(), device=users.device) - first + self.starts[users][row]
         rows = torch.zeros(users.numel(), self.num_items, device=users.device)
-        rows[row, self.pairs[1, place]] = 1.0
+        rows[row, self.pairs[1, place]] = 1.0 if values is None else values[place]
         return rows
 
     def _numbered(self, nodes: Tensor, side: int, node_type: str) -> Tensor:

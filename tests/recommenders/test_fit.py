@@ -21,6 +21,9 @@ from mmgraph.tasks.recommendation import RecommendationTask, ScoreFunction, user
 QUICK: dict[str, dict[str, Any]] = {
     "bpr-mf": {"dim": 16, "epochs": 15, "learning_rate": 0.03, "batch_size": 512},
     "lightgcn": {"dim": 16, "epochs": 15, "learning_rate": 0.03, "batch_size": 512},
+    "vbpr": {"dim": 16, "epochs": 15, "learning_rate": 0.03, "batch_size": 512},
+    "freedom": {"dim": 16, "epochs": 15, "learning_rate": 0.03, "batch_size": 512},
+    "gated": {"dim": 16, "epochs": 8, "learning_rate": 0.02, "check_every": 4},
 }
 LEARNERS = [name for name in RECOMMENDERS if name != "popularity"]
 
@@ -115,7 +118,7 @@ def test_wrong_settings_are_refused(name: str, changes: dict[str, Any]) -> None:
 
 
 def test_the_judge_counts_as_the_task_does(tastes: UserItemGraph, task: RecommendationTask) -> None:
-    score: Any = fit("ease", tastes.graph, task)
+    score: Any = RECOMMENDERS["ease"].fit(Interactions.of(tastes.graph, task), RECOMMENDERS["ease"].config(), seed=0)
     rows = task.interactions.to_pylist()
     seen = [{**row, "split": "seen"} for row in rows[::7] if row["split"] == "valid"]
     kept = [row for row in rows if (row["user"], row["item"]) not in {(s["user"], s["item"]) for s in seen}]
