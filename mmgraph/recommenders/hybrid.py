@@ -66,7 +66,7 @@ class GatedConfig(TrainingConfig):
     drop_users: float = 0.05
     dropout: float = 0.2
     num_rows: int = 1024
-    half_life: float = 5.0
+    half_life: float = 3.0
     item_item_l2: float = 200.0
     max_items: int = 20_000
     recent_popularity: float = 0.1
