@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
 from mmgraph.recommenders.interactions import Interactions, Scores
 from mmgraph.recommenders.judge import Judge
+from mmgraph.seeding import generator
 from mmgraph.tasks.alignment import chunk_size
 
-WEIGHTS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
-"""Weights that are tried for each part of a blend; the first part has weight 1."""
+WEIGHTS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5)
+"""Weights that are tried for each part of a blend."""
+KINDS = ("known", "new")
+"""Users with and users without interactions."""
+HELD_SCORES = 2**26
+"""Scores of valid users that are held while weights are chosen."""
+SMALL = 1e-8
 
 
 class ItemScores(Scores):
@@ -40,57 +46,101 @@ class BlendedScores(Scores):
     Args:
         data: The interactions.
         parts: Scores by name.
-        weights: One for each.
+        weights: One for each, for users with interactions (`known`) and for those without (`new`).
     """
 
-    def __init__(self, data: Interactions, parts: Mapping[str, Scores], weights: Mapping[str, float]) -> None:
+    def __init__(
+        self, data: Interactions, parts: Mapping[str, Scores], weights: Mapping[str, Mapping[str, float]]
+    ) -> None:
         super().__init__(data)
-        self.parts, self.weights = dict(parts), dict(weights)
-        self._scale: dict[str, Tensor] = {}
+        self.parts, self.weights = dict(parts), {kind: dict(weights[kind]) for kind in KINDS}
+        self._inverse = {name: _inverse_deviation(part) for name, part in self.parts.items() if self._used(name)}
 
     def scale(self, name: str) -> Tensor:
         """Factor of a part for each user, `[num_users]`: weight by standard deviation, 0 if that is 0."""
-        if name not in self._scale:
-            self._scale[name] = _inverse_deviation(self.parts[name])
-        return self.weights[name] * self._scale[name]
-
-    def with_weights(self, weights: Mapping[str, float]) -> BlendedScores:
-        """The same parts with other weights."""
-        other = BlendedScores(self.data, self.parts, weights)
-        other._scale = self._scale
-        return other
+        if not self._used(name):
+            return torch.zeros(self.data.num_users, device=self.data.device)
+        known, new = (self.weights[kind][name] for kind in KINDS)
+        return torch.where(self.data.user_degree > 0, known, new) * self._inverse[name]
 
     def of(self, users: Tensor, items: Tensor) -> Tensor:
         """Scores of numbers of users and items."""
         total = torch.zeros(users.numel(), items.numel(), device=users.device)
         for name, part in self.parts.items():
-            if self.weights[name]:
+            if self._used(name):
                 total += self.scale(name)[users].unsqueeze(1) * part.of(users, items)
         return total
 
+    def _used(self, name: str) -> bool:
+        return any(self.weights[kind][name] for kind in KINDS)
 
-def blend(data: Interactions, parts: Mapping[str, Scores], grid: Sequence[float] = WEIGHTS) -> BlendedScores:
-    """Choose the weights one after the other by nDCG@10 on valid, twice round; 0 unless another weight is better.
+
+class _Combination(Scores):
+    """Weighted sum of matrices of scores that were computed once, for the users of a judge."""
+
+    def __init__(self, judge: Judge, parts: Mapping[str, Scores]) -> None:
+        super().__init__(judge.data)
+        items = torch.arange(self.data.num_items, device=self.data.device)
+        self.users, self.matrices = judge.users, {}
+        for name, part in parts.items():
+            scores = part.of(judge.users, items)
+            deviation = scores.std(dim=1, correction=0, keepdim=True)
+            self.matrices[name] = torch.where(deviation > SMALL, scores / deviation.clamp(min=SMALL), 0.0)
+        self.weights = dict.fromkeys(parts, 0.0)
+
+    def of(self, users: Tensor, items: Tensor) -> Tensor:
+        rows = torch.searchsorted(self.users, users)
+        chosen = [weight * self.matrices[name][rows] for name, weight in self.weights.items() if weight]
+        return sum(chosen, torch.zeros(rows.numel(), self.data.num_items, device=rows.device))[:, items]
+
+
+def blend(data: Interactions, parts: Mapping[str, Scores], *, seed: int = 0) -> BlendedScores:
+    """Choose the weights by nDCG@10 on valid, apart for users with and without interactions.
+
+    The best single part comes first with weight 1; then the weights are changed one after the other, twice round, where
+    that is better by more than rounding. Users of a kind that valid lacks get the first part.
 
     Args:
         data: The interactions.
-        parts: Scores by name; the first keeps weight 1.
-        grid: Weights to try, ascending.
+        parts: Scores by name; of equal ones the first is taken.
+        seed: Draws the valid users to judge by, if there are too many to hold their scores.
     """
-    judge = Judge(data)
-    weights = {name: float(number == 0) for number, name in enumerate(parts)}
-    blended = BlendedScores(data, parts, weights)
-    if not judge.has_valid:
-        return blended
-    best = judge(blended)
+    weights = {}
+    order = torch.randperm(data.num_users, generator=generator(seed, "blend")).to(data.device)
+    most = max(1, HELD_SCORES // max(1, data.num_items * len(parts)))
+    for kind, is_kind in (("known", data.user_degree > 0), ("new", data.user_degree == 0)):
+        chosen = {name: float(number == 0) for number, name in enumerate(parts)}
+        judge = Judge(data, is_kind)
+        if judge.users.numel() > most:
+            sample = torch.zeros_like(is_kind)
+            sample[judge.users[torch.argsort(order[judge.users])[:most]]] = True
+            judge = Judge(data, sample)
+        if judge.has_valid:
+            chosen = _search(judge, _Combination(judge, parts))
+        weights[kind] = chosen
+    return BlendedScores(data, parts, weights)
+
+
+def _search(judge: Judge, combination: _Combination) -> dict[str, float]:
+    best, chosen = -1.0, combination.weights
+    trials = [{**combination.weights, name: 1.0} for name in combination.weights]
+    for trial in trials:
+        best, chosen = _better(judge, combination, trial, best, chosen)
     for _ in range(2):
-        for name in list(parts)[1:]:
-            for weight in grid:
-                tried = blended.with_weights({**blended.weights, name: weight})
-                value = judge(tried)
-                if value > best:
-                    best, blended = value, tried
-    return blended
+        for name in combination.weights:
+            for weight in WEIGHTS:
+                trial = {**chosen, name: weight}
+                if trial != chosen and any(trial.values()):
+                    best, chosen = _better(judge, combination, trial, best, chosen)
+    return chosen
+
+
+def _better(
+    judge: Judge, combination: _Combination, trial: dict[str, float], best: float, chosen: dict[str, float]
+) -> tuple[float, dict[str, float]]:
+    combination.weights = trial
+    value = judge(combination)
+    return (value, trial) if value > best + 1e-6 else (best, chosen)
 
 
 def _inverse_deviation(part: Scores) -> Tensor:
@@ -100,5 +150,5 @@ def _inverse_deviation(part: Scores) -> Tensor:
     for start in range(0, data.num_users, step):
         users = torch.arange(start, min(start + step, data.num_users), device=data.device)
         deviation = part.of(users, items).std(dim=1, correction=0)
-        found.append(torch.where(deviation > 1e-8, 1 / deviation.clamp(min=1e-8), 0.0))
+        found.append(torch.where(deviation > SMALL, 1 / deviation.clamp(min=SMALL), 0.0))
     return torch.cat(found)

@@ -28,8 +28,8 @@ from mmgraph.recommenders.hybrid_model import Encoded, GatedNetwork, MessageBuil
 from mmgraph.recommenders.interactions import FactorScores, Interactions, Scores
 from mmgraph.recommenders.recency import History, pair_times, recency_weights, recent_popularity
 
-NETWORK, ITEM_ITEM, RECENT = "network", "item-item", "recent popularity"
-"""Names of the parts of a score."""
+NETWORK = "network"
+"""Name of the network's part of a score; see `simple_parts` for the others."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,10 @@ class GatedConfig(TrainingConfig):
         dropout: Share of the entries of the content that a step leaves out.
         num_rows: Rows of the hashed table of categorical attributes; 0 leaves attributes out.
         half_life: Items of a user until one counts half in the recent profile, if the interactions have times.
-        item_item_l2: Weight of the squared norm of the item-item matrix; 0 leaves the matrix out.
-        max_items: Leave it out as well if there are more items: it is dense.
-        recent_popularity: Share of all interactions that pass until one counts half for what is popular of late; 0
-            leaves it out, and so does a relation without times.
+        blend: Add simple scores to those of the network, see `simple_parts`.
+        item_item_l2: Weight of the squared norm of the item-item matrix.
+        max_items: Leave the item-item matrix out if there are more items: it is dense.
+        recent_popularity: Share of all interactions that pass until one counts half for what is popular of late.
     """
 
     learning_rate: float = 5e-3
@@ -67,15 +67,16 @@ class GatedConfig(TrainingConfig):
     dropout: float = 0.2
     num_rows: int = 1024
     half_life: float = 3.0
+    blend: bool = True
     item_item_l2: float = 200.0
     max_items: int = 20_000
     recent_popularity: float = 0.1
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_least(self, 0, "num_layers", "num_candidates", "num_rows", "item_item_l2", "recent_popularity")
+        check_least(self, 0, "num_layers", "num_candidates", "num_rows")
         check_least(self, 2, "parts")
-        check_above_zero(self, "half_life")
+        check_above_zero(self, "half_life", "item_item_l2", "recent_popularity")
         if self.num_layers > 3:
             raise InputError(f"num_layers must be at most 3, got {self.num_layers}")
         if self.loss not in ("softmax", "bpr"):
@@ -210,8 +211,7 @@ def fit_gated(
 ) -> BlendedScores:
     """Train our recommender on raw features, or on the vectors of a pre-trained model.
 
-    The scores of the network, of an item-item matrix and of what is popular of late are added with weights that are
-    chosen on valid (`blend`).
+    The scores of the network are one part of a sum whose weights are chosen on valid, see `blend` and `simple_parts`.
 
     Args:
         data: The interactions.
@@ -222,17 +222,43 @@ def fit_gated(
     content = item_content(data, table)
     scores, _ = train(lambda: GatedRecommender(data, content, config), data, config, seed=seed, name="gated")
     parts: dict[str, Scores] = {NETWORK: scores}
-    if config.item_item_l2 and data.num_items <= config.max_items:
-        parts[ITEM_ITEM] = item_item(data, config)
+    if config.blend:
+        parts |= simple_parts(data, config, table)
+    return blend(data, parts, seed=seed)
+
+
+def simple_parts(data: Interactions, config: GatedConfig, table: EmbeddingTable | None = None) -> dict[str, Scores]:
+    """What is added to the network, all without training by gradient.
+
+    `item-item` is EASE, `recent item-item` the same read with weights that fall with age; `content` is the cosine of raw
+    features with the mean of the user's items, `embedding` that of pre-trained vectors of user and item; `recent
+    popularity` counts interactions by age; `new items` is 1 for items without an interaction, so that valid says how
+    much they are to be shown. A part is left out where the graph lacks what it reads.
+    """
+    parts: dict[str, Scores] = {}
     time = pair_times(data)
-    if config.recent_popularity and time is not None:
+    if data.num_items <= config.max_items:
+        weights = ease_weights(gram_matrix(data), config.item_item_l2)
+        parts["item-item"] = ItemItemScores(data, weights)
+        if time is not None:
+            age = History.of(data, time).age()
+            parts["recent item-item"] = ItemItemScores(data, weights, recency_weights(age, 2 * config.half_life))
+    if data.graph.features:
+        parts["content"] = content_scores(data)
+    if table is not None:
+        unit = nn.functional.normalize(table.vectors_of(data.graph.node_ids.values), dim=1).to(data.device)
+        parts["embedding"] = FactorScores(data, unit[data.users], unit[data.items])
+    if time is not None:
         recent = recent_popularity(data, time, half_life=config.recent_popularity)
-        parts[RECENT] = ItemScores(data, recent.log1p())
-    return blend(data, parts)
+        parts["recent popularity"] = ItemScores(data, recent.log1p())
+    if bool((data.item_degree == 0).any()):
+        parts["new items"] = ItemScores(data, (data.item_degree == 0).float())
+    return parts
 
 
-def item_item(data: Interactions, config: GatedConfig) -> ItemItemScores:
-    """The matrix of EASE, read with the weights of the recent profile; without times it is EASE itself."""
-    time = pair_times(data)
-    history = None if time is None else recency_weights(History.of(data, time).age(), 2 * config.half_life)
-    return ItemItemScores(data, ease_weights(gram_matrix(data), config.item_item_l2), history)
+def content_scores(data: Interactions) -> FactorScores:
+    """Cosine of the raw features of an item with the mean of those of the user's items."""
+    content = nn.functional.normalize(item_content(data).values, dim=1)
+    profile = torch.zeros(data.num_users, content.size(1), device=data.device)
+    profile.index_add_(0, data.pairs[0], content[data.pairs[1]])
+    return FactorScores(data, nn.functional.normalize(profile, dim=1), content)

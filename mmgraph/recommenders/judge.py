@@ -18,9 +18,10 @@ class Judge:
 
     Args:
         data: The interactions; its task gives the valid and seen rows.
+        users: `[num_users]`, bool: count these users alone.
     """
 
-    def __init__(self, data: Interactions) -> None:
+    def __init__(self, data: Interactions, users: Tensor | None = None) -> None:
         self.data = data
         rows = data.task.interactions
         ends = []
@@ -28,8 +29,9 @@ class Judge:
             nodes = data.graph.node_ids.positions(rows[side], where=f"{data.task.where}, column {side!r}")
             ends.append(number(torch.from_numpy(nodes).to(data.device)))
         pairs = torch.stack(ends)
+        counted = torch.ones_like(pairs[0], dtype=torch.bool) if users is None else users[pairs[0]]
         is_valid = torch.from_numpy(pc.equal(rows["split"], "valid").to_numpy()).to(data.device)
-        self.users, self.positives = self._grouped(pairs[:, is_valid])
+        self.users, self.positives = self._grouped(pairs[:, is_valid & counted])
         seen = torch.cat([data.pairs, pairs[:, ~is_valid]], dim=1)
         place = torch.searchsorted(self.users, seen[0]).clamp(max=max(0, self.users.numel() - 1))
         known = self.users[place] == seen[0] if self.users.numel() else place < 0
