@@ -91,12 +91,21 @@ class GatedScores(FactorScores):
         data: The interactions.
         network: The trained network.
         content: Content of the items.
-        encoded: What the network makes of all training interactions.
+        messages: All training interactions.
+        recency: `[num_pairs]`: weights of the recent profile; `None` without times.
     """
 
-    def __init__(self, data: Interactions, network: GatedNetwork, content: ItemContent, encoded: Encoded) -> None:
-        super().__init__(data, encoded.users, encoded.items, encoded.bias)
-        self.network, self.content, self.encoded = network, content, encoded
+    def __init__(
+        self,
+        data: Interactions,
+        network: GatedNetwork,
+        content: ItemContent,
+        messages: Messages,
+        recency: Tensor | None = None,
+    ) -> None:
+        self.network, self.content, self.messages, self.recency = network, content, messages, recency
+        self.encoded = network(messages)
+        super().__init__(data, self.encoded.users, self.encoded.items, self.encoded.bias)
 
 
 class GatedRecommender(TrainedModel):
@@ -203,7 +212,8 @@ class GatedRecommender(TrainedModel):
     @torch.no_grad()
     def scores(self) -> GatedScores:
         """Inner products plus bias, from all training interactions."""
-        return GatedScores(self.data, self.network, self.content, self.network(self.builder(None, self._weights())))
+        recency = self._weights()
+        return GatedScores(self.data, self.network, self.content, self.builder(None, recency), recency)
 
 
 def fit_gated(
