@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mmgraph.errors import InputError
 from mmgraph.recommenders.interactions import Interactions, Scores
-from mmgraph.recommenders.judge import Judge
+from mmgraph.recommenders.judge import JudgeByKind
 from mmgraph.seeding import derive_seed, generator
 
 
@@ -104,7 +104,7 @@ def train(
     seed: int,
     name: str,
 ) -> tuple[Scores, int]:
-    """Train with Adam and keep the epoch with the best nDCG@10 on valid; the last one if nothing is valid.
+    """Train with Adam and keep the epoch with the best nDCG@10 on valid (`JudgeByKind`), the last one without valid rows.
 
     The same seed gives the same bits on a CPU. Torch's global generator is left as it was.
 
@@ -118,7 +118,7 @@ def train(
     Returns:
         The scores of the best epoch, and its number from 1.
     """
-    judge = Judge(data)
+    judge = JudgeByKind(data)
     best: tuple[float, int, dict[str, Tensor]] | None = None
     with torch.random.fork_rng(devices=[data.device] if data.device.type == "cuda" else []):
         torch.manual_seed(derive_seed(seed, "recommender", name))

@@ -62,7 +62,7 @@ class GatedConfig(TrainingConfig):
     loss: Literal["softmax", "bpr"] = "softmax"
     num_candidates: int = 2048
     correct_popularity: bool = True
-    drop_items: float = 0.1
+    drop_items: float = 0.25
     drop_users: float = 0.05
     dropout: float = 0.2
     num_rows: int = 1024

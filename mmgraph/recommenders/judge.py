@@ -19,10 +19,11 @@ class Judge:
     Args:
         data: The interactions; its task gives the valid and seen rows.
         users: `[num_users]`, bool: count these users alone.
+        items: `[num_items]`, bool: count and list these items alone.
     """
 
-    def __init__(self, data: Interactions, users: Tensor | None = None) -> None:
-        self.data = data
+    def __init__(self, data: Interactions, users: Tensor | None = None, items: Tensor | None = None) -> None:
+        self.data, self.unlisted = data, None if items is None else ~items
         rows = data.task.interactions
         ends = []
         for side, number in (("user", data.number_users), ("item", data.number_items)):
@@ -30,6 +31,7 @@ class Judge:
             ends.append(number(torch.from_numpy(nodes).to(data.device)))
         pairs = torch.stack(ends)
         counted = torch.ones_like(pairs[0], dtype=torch.bool) if users is None else users[pairs[0]]
+        counted &= torch.ones_like(counted) if items is None else items[pairs[1]]
         is_valid = torch.from_numpy(pc.equal(rows["split"], "valid").to_numpy()).to(data.device)
         self.users, self.positives = self._grouped(pairs[:, is_valid & counted])
         seen = torch.cat([data.pairs, pairs[:, ~is_valid]], dim=1)
@@ -44,6 +46,10 @@ class Judge:
 
     def __call__(self, scores: Scores) -> float:
         """Mean nDCG@10, higher is better."""
+        return self.total(scores) / max(1, self.users.numel())
+
+    def total(self, scores: Scores) -> float:
+        """Sum of nDCG@10 over users."""
         total, step = 0.0, chunk_size(self.data.num_items)
         items = torch.arange(self.data.num_items, device=self.data.device)
         for start in range(0, self.users.numel(), step):
@@ -51,10 +57,12 @@ class Judge:
             values = scores.of(users, items).clone()
             row, item = _rows_of(self.masked, start, users.numel())
             values[row, item] = -torch.inf
+            if self.unlisted is not None:
+                values[:, self.unlisted] = -torch.inf
             positives = torch.stack(_rows_of(self.positives, start, users.numel()))
             per_user = per_list_metrics(list_ranks(values, positives).rank, positives[0], (10,))
             total += float(per_user["ndcg@10"].sum())
-        return total / max(1, self.users.numel())
+        return total
 
     @staticmethod
     def _grouped(pairs: Tensor) -> tuple[Tensor, Tensor]:
@@ -65,3 +73,28 @@ class Judge:
 def _rows_of(pairs: Tensor, start: int, count: int) -> tuple[Tensor, Tensor]:
     inside = (pairs[0] >= start) & (pairs[0] < start + count)
     return pairs[0, inside] - start, pairs[1, inside]
+
+
+class JudgeByKind:
+    """Mean nDCG@10 of valid positives among items of their kind: those with training interactions, and those without.
+
+    While a model is trained, this says how well it orders either kind. Among all items, a few points of difference
+    between the kinds would hide that; where nearly all positives are of one kind it is nearly the same as `Judge`.
+
+    Args:
+        data: The interactions.
+    """
+
+    def __init__(self, data: Interactions) -> None:
+        known = data.item_degree > 0
+        self.judges = [judge for judge in (Judge(data, items=known), Judge(data, items=~known)) if judge.has_valid]
+
+    @property
+    def has_valid(self) -> bool:
+        """Whether there is anything to select by."""
+        return bool(self.judges)
+
+    def __call__(self, scores: Scores) -> float:
+        """Mean over users, who count once for each kind of positives that they have."""
+        lists = sum(judge.users.numel() for judge in self.judges)
+        return sum(judge.total(scores) for judge in self.judges) / max(1, lists)

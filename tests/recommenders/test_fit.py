@@ -6,15 +6,17 @@ from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 import torch
 from torch import Tensor
 
 from mmgraph.data.graph import MultimodalGraph
 from mmgraph.errors import InputError
+from mmgraph.recommenders.blend import ItemScores
 from mmgraph.recommenders.fit import RECOMMENDERS, fit_recommender
 from mmgraph.recommenders.interactions import Interactions
-from mmgraph.recommenders.judge import Judge
+from mmgraph.recommenders.judge import Judge, JudgeByKind
 from mmgraph.synthetic.user_item import UserItemGraph
 from mmgraph.tasks.recommendation import RecommendationTask, ScoreFunction, user_item_edges
 
@@ -138,3 +140,19 @@ def test_interactions_are_those_of_the_graph(tastes: UserItemGraph, task: Recomm
     rows = data.rows(torch.tensor([3, 0]))
     assert torch.nonzero(rows[0]).flatten().tolist() == data.history(3).tolist()
     assert float(rows[1].sum()) == float(data.user_degree[0])
+
+
+def test_the_judge_by_kind_ranks_new_and_known_items_apart(tastes: UserItemGraph, task: RecommendationTask) -> None:
+    data = Interactions.of(tastes.graph, task)
+    new = data.item_degree == 0
+    rows = task.interactions.filter(pc.equal(task.interactions["split"], "valid"))
+    assert bool(new[data.number_items(positions(tastes, rows["item"]))].any())
+    noise = torch.randn(data.num_items, generator=torch.Generator().manual_seed(0))
+    judges = JudgeByKind(data), Judge(data)
+    before, after = (ItemScores(data, noise + shift * new) for shift in (0.0, 100.0))
+    assert judges[0](before) == pytest.approx(judges[0](after), abs=1e-12)  # how the kinds mix is not judged
+    assert judges[1](before) != pytest.approx(judges[1](after), abs=1e-3)
+
+
+def positions(tastes: UserItemGraph, ids: pa.ChunkedArray) -> Tensor:
+    return torch.from_numpy(tastes.graph.node_ids.positions(ids, where="test"))
