@@ -148,9 +148,9 @@ def _network_item(part: GatedScores, user: int, item: int) -> dict[str, float]:
     for name, (first, stop) in part.content.parts.items():
         projected = network.content_in.weight[:, first:stop] @ part.content.values[item, first:stop]
         found[name] = float(level_weights[0] * projected @ taste)
-    known, own = network.item_parts(part.messages, network.content)
-    attributes = known[item] - network.content_in(network.content[item])
-    found["attributes"] = float(level_weights[0] * attributes @ taste)
+    if network.attributes is not None:
+        found["attributes"] = float(level_weights[0] * network.attributes.items()[item] @ taste)
+    _, own = network.item_parts(part.messages, network.content)
     found["own vector"] = float(level_weights[0] * own[item] @ taste)
     above = sum(
         (level_weights[level] * encoded.levels[level][start + item] for level in range(1, level_weights.numel())),
