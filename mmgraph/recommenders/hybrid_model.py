@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mmgraph.recommenders.attributes import HashedAttributes
 from mmgraph.recommenders.content import ItemContent
 from mmgraph.recommenders.interactions import Interactions
-from mmgraph.recommenders.propagation import propagate
+from mmgraph.recommenders.propagation import csr_from_rows, propagate
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,12 +80,11 @@ class MessageBuilder:
         row = torch.cat([pairs[0], turned[1] + data.num_users])
         column = torch.cat([pairs[1] + data.num_users, turned[0]])
         start = nn.functional.pad(degree.cumsum(0), (1, 0))
-        size = (degree.numel(), degree.numel())
         values, recent = root[row] * root[column], None
-        matrix = torch.sparse_csr_tensor(start, column, values, size, check_invariants=False)
+        matrix = csr_from_rows(start, column, values, degree.numel())
         if weight is not None:
             weight = torch.cat([weight if kept is None else weight[kept], weight[by_item]])
-            recent = torch.sparse_csr_tensor(start, column, values * weight, size, check_invariants=False)
+            recent = csr_from_rows(start, column, values * weight, degree.numel())
         return Messages(pairs, matrix, recent, users.float(), items.float())
 
 
