@@ -25,7 +25,7 @@ LAYERS: list[set[str]] = [
     {"nn"},
     {"objectives", "inference"},
     {"tasks"},
-    {"baselines", "cluster", "datasets", "synthetic", "training"},
+    {"baselines", "cluster", "datasets", "recommenders", "synthetic", "training"},
     {"finetuning"},
     {"export", "audit"},
     {"report"},
@@ -52,6 +52,7 @@ OPTIONAL = (
     "torch_scatter",
     "leidenalg",
     "igraph",
+    "implicit",
 )
 
 

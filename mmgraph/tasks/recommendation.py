@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -106,11 +106,11 @@ class RecommendationTask(Task):
     ) -> dict[str, float]:
         """Rank items by the cosine between user and item, see `evaluate_scores`; nothing is random."""
         del seed, encode_query
-        return self.evaluate_scores(_cosine(table, graph), graph, split=split)
+        return self.evaluate_scores(cosine_scores(table, graph), graph, split=split)
 
     def ranks(self, table: EmbeddingTable, graph: MultimodalGraph, *, split: str = "test") -> Ranks:
         """Rank of every positive in the list of its user by cosine: one rank for each, grouped by user."""
-        return self._ranks(_cosine(table, graph), graph, split).ranks
+        return self._ranks(cosine_scores(table, graph), graph, split).ranks
 
     def evaluate_scores(self, score: ScoreFunction, graph: MultimodalGraph, *, split: str = "test") -> dict[str, float]:
         """Evaluate anything that scores users and items, for instance a popularity baseline.
@@ -141,6 +141,20 @@ class RecommendationTask(Task):
                 per_user = per_list_metrics(found.ranks.rank[rows], found.user[rows], (10, 20))
                 metrics |= {f"{name}/{kind}": float(per_user[name].mean()) for name in ("recall@10", "recall@20")}
         return metrics
+
+    def per_user(
+        self, score: ScoreFunction, graph: MultimodalGraph, *, split: str = "test", ks: Sequence[int] = (10, 20)
+    ) -> dict[str, Tensor]:
+        """Metrics of each user with a positive in the split, `[num_users]` each, by ascending id: for paired tests.
+
+        Args:
+            score: As for `evaluate_scores`.
+            graph: The graph without anything held out.
+            split: `valid` or `test`.
+            ks: Cut-offs, see `per_list_metrics`.
+        """
+        found = self._ranks(score, graph, split)
+        return per_list_metrics(found.ranks.rank, found.user, ks)
 
     def _ranks(self, score: ScoreFunction, graph: MultimodalGraph, split: str) -> _Positives:
         self.check_split(split)
@@ -194,7 +208,7 @@ class RecommendationTask(Task):
         return pairs[:, rows[split]], PairSet(torch.cat([train, pairs[:, masked]], dim=1), aligned.num_nodes)
 
 
-def _cosine(table: EmbeddingTable, graph: MultimodalGraph) -> ScoreFunction:
+def cosine_scores(table: EmbeddingTable, graph: MultimodalGraph) -> ScoreFunction:
     """Scores of users and items by the cosine of their vectors."""
     aligned = AlignedGraph(graph)
     vectors = aligned.unit_vectors(table)
