@@ -79,7 +79,8 @@ def _mean_ranks(values: Tensor) -> Tensor:
     """Ranks from 1, `[n]`, float64; equal values share the mean of theirs."""
     _, place, count = torch.unique(values, sorted=True, return_inverse=True, return_counts=True)
     last = count.cumsum(0)
-    return (last - (count - 1) / 2).double()[place]
+    ranks: Tensor = (last - (count - 1) / 2).double()
+    return ranks[place]
 
 
 def _checked(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
