@@ -173,6 +173,13 @@ def test_a_kill_after_a_better_look_loses_nothing(toy, encoder_of, settings, tmp
     assert encoder_digest(parts.encoder) == encoder_digest(whole.encoder)
 
 
+def test_the_last_step_is_looked_at_too(toy, encoder_of, settings, tmp_path) -> None:
+    config = settings(steps=8, eval_every=3)
+    finetune(encoder_of(toy.graph), toy.graph, toy.tasks["community"], config, out=tmp_path / "run")
+    history = json.loads((tmp_path / "run" / "validation.json").read_text())
+    assert [look["step"] for look in history] == [0, 3, 6, 8]
+
+
 def test_adapters_are_folded_into_a_plain_model(toy, encoder_of, settings, tmp_path) -> None:
     config = settings(mode="adapter", init="random", encoder_lr=1.0, steps=30)
     run = finetune(encoder_of(toy.graph), toy.graph, toy.tasks["recommend"], config, out=tmp_path / "run")
