@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -105,7 +106,8 @@ def fit_ridge(
     vectors, values = train[0].double(), train[1].to(train[0].device).double()
     centre, spread = standard(values)
     mean = vectors.mean(dim=0)
-    x = vectors - mean
+    # The computed mean of equal numbers may differ from them: a constant column would become noise once scaled.
+    x = (vectors - mean) * (vectors.amax(dim=0) > vectors.amin(dim=0))
     rms = float(x.square().mean().sqrt()) if x.numel() else 0.0
     scale = rms if rms > 0 else 1.0
     solve = _solver(x / scale, (values - centre) / spread)
@@ -134,12 +136,18 @@ def standard(values: Tensor) -> tuple[float, float]:
     """Mean and standard deviation (of the population) of `[n]` numbers.
 
     Raises:
-        InputError: If they are all equal: there is nothing to learn.
+        InputError: If they are all equal, which leaves nothing to learn, or their squares exceed double precision.
     """
     values = values.double()
     if bool((values == values[0]).all()):
         raise InputError(f"expected at least two different values to learn from, got only {float(values[0]):g}")
-    return float(values.mean()), float(values.std(correction=0))
+    centre, spread = float(values.mean()), float(values.std(correction=0))
+    if not (math.isfinite(centre) and 0 < spread < math.inf):
+        raise InputError(
+            f"expected values whose squares are numbers in double precision, got {float(values.min()):g} to "
+            f"{float(values.max()):g}; use other units"
+        )
+    return centre, spread
 
 
 def _best(tried: dict[float, tuple[float, Tensor]]) -> float:

@@ -136,7 +136,7 @@ def test_rotation_scale_and_offset_of_vectors_and_units_of_values_do_not_matter(
 
 
 def test_constant_vectors_predict_the_mean_of_train(setting: Any, task: NodeRegressionTask) -> None:
-    flat = replace(setting.table, vectors=torch.ones(240, 3))
+    flat = replace(setting.table, vectors=torch.full((240, 3), 0.1))  # the mean of 144 of them is not 0.1
     mean = float(task.examples("train")[1].mean())
     target = task.examples("test")[1]
     found = task.evaluate(flat, setting.graph)
@@ -193,6 +193,11 @@ def test_what_cannot_be_learnt_is_refused() -> None:
         NodeRegressionTask("t", _values(split=["train"] * 3)).check_trainable()
     with pytest.raises(InputError, match="task 't', split 'train': expected at least two different values .* only 2"):
         NodeRegressionTask("t", _values(value=[2, 2, 3])).check_trainable()
+    for unit in (1e-200, 1e200):
+        with pytest.raises(
+            InputError, match="task 't', split 'train': expected values whose squares .* use other units"
+        ):
+            NodeRegressionTask("t", _values(value=[1 * unit, 2 * unit, 3 * unit])).check_trainable()
     with pytest.raises(InputError, match="split 'test' has no examples"):
         NodeRegressionTask("t", _values()).check_split("test")
     with pytest.raises(InputError, match="1 .*'c'"):
