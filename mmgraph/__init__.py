@@ -83,6 +83,7 @@ if TYPE_CHECKING:
     from mmgraph.tasks.few_shot import few_shot_accuracy
     from mmgraph.tasks.from_split import task_from_split
     from mmgraph.tasks.label_propagation import PropagationConfig, label_propagation_accuracy
+    from mmgraph.tasks.node_regression import NodeRegressionTask
     from mmgraph.tasks.split_folder import split_folder
     from mmgraph.training.config import PretrainConfig
     from mmgraph.training.evaluate import evaluate_run
@@ -104,6 +105,7 @@ _HOME = {
     "ModalityFeatures": "mmgraph.data.features",
     "MultimodalGraph": "mmgraph.data.graph",
     "NodeTable": "mmgraph.formats.tables.mapping",
+    "NodeRegressionTask": "mmgraph.tasks.node_regression",
     "PretrainConfig": "mmgraph.training.config",
     "PropagationConfig": "mmgraph.tasks.label_propagation",
     "QueryEncoder": "mmgraph.inference.query",
@@ -232,7 +234,8 @@ __all__ = [  # noqa: RUF022  (by topic)
     "write_recbole",
     "write_synthetic_graph",
     "write_tables",
-    # splits
+    # splits and tasks
+    "NodeRegressionTask",
     "Split",
     "audit_dataset",
     "content_groups",

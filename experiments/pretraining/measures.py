@@ -101,7 +101,7 @@ def measures_of(tasks: Mapping[str, Task]) -> list[Measure]:
     found = [Measure(name, task) for name, task in tasks.items()]
     for name, task in tasks.items():
         if not isinstance(task, NodeClassificationTask):
-            continue
+            continue  # episodes need classes; a ridge regression is quick on all values
         if task.num_examples("train") > MOST_LABELS:
             found.append(Measure(f"{name} ({MOST_LABELS:,} labels)", fewer_labels(task, MOST_LABELS)))
         for shots in SHOTS if not task.multi_label else ():

@@ -11,7 +11,7 @@ from models import MODELS
 
 from mmgraph.files import read_json, write_json
 
-SHOWN = ("accuracy", "macro_auc", "mrr", "recall@10")
+SHOWN = ("accuracy", "macro_auc", "r2", "mrr", "recall@10")
 """The metric that tables show of a measure: the first that it has."""
 NO_SEED = "none"
 Row = dict[str, Any]

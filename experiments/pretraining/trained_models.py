@@ -18,9 +18,11 @@ from mmgraph.nn.sign import SignEncoder
 from mmgraph.tasks.base import Task
 from mmgraph.tasks.link_prediction import LinkPredictionTask
 from mmgraph.tasks.node_classification import NodeClassificationTask
+from mmgraph.tasks.node_regression import NodeRegressionTask
 from mmgraph.tasks.recommendation import RecommendationTask
-from mmgraph.tasks.supervised import SupervisedConfig, supervised_sage
+from mmgraph.tasks.supervised import SupervisedConfig
 from mmgraph.tasks.supervised_links import LinkConfig, supervised_links
+from mmgraph.tasks.supervised_values import supervised_nodes
 from mmgraph.training.config import PretrainConfig
 
 
@@ -53,16 +55,16 @@ def baseline(name: str) -> Model:
 
 
 def supervised(name: str, plain: SupervisedConfig) -> Model:
-    """A network trained on the labels of each classification task."""
+    """A network trained on the labels or values of each node task."""
 
     def config(context: Context) -> SupervisedConfig:
         return plain if context.steps is None else replace(plain, epochs=context.steps)
 
     def prepare(context: Context, graph: LoadedGraph, seed: int) -> Prepared:
         def direct(task: Task, split: str) -> dict[str, float] | None:
-            if not isinstance(task, NodeClassificationTask):
+            if not isinstance(task, NodeClassificationTask | NodeRegressionTask):
                 return None
-            return supervised_sage(graph.graph, task, split=split, seed=seed, config=config(context))
+            return supervised_nodes(graph.graph, task, split=split, seed=seed, config=config(context))
 
         return Subject(lambda _task: None, direct), 0.0
 
@@ -72,7 +74,9 @@ def supervised(name: str, plain: SupervisedConfig) -> Model:
         True,
         lambda context, _graph: asdict(config(context)),
         prepare,
-        applies=lambda _context, graph: any(isinstance(task, NodeClassificationTask) for task in graph.tasks.values()),
+        applies=lambda _context, graph: any(
+            isinstance(task, NodeClassificationTask | NodeRegressionTask) for task in graph.tasks.values()
+        ),
     )
 
 

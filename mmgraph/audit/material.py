@@ -31,6 +31,7 @@ _TABLES: dict[str, tuple[Kind, str]] = {
     "link_prediction": ("edge", "edges"),
     "recommendation": ("interaction", "interactions"),
     "node_classification": ("node", "labels"),
+    "node_regression": ("node", "values"),
     "node_retrieval": ("query", "queries"),
 }
 ENDS = {"edge": ("source", "target"), "interaction": ("user", "item")}

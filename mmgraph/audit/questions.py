@@ -15,6 +15,7 @@ from mmgraph.data.graph import MultimodalGraph
 from mmgraph.errors import InputError
 from mmgraph.inference.table import EmbeddingTable
 from mmgraph.metrics.ranking import ranking_metrics
+from mmgraph.metrics.regression import spearman
 from mmgraph.seeding import generator
 from mmgraph.splits.base import TEST, TRAIN, VALID, Split
 from mmgraph.splits.edges import split_edges_random
@@ -24,6 +25,7 @@ from mmgraph.splits.nodes import split_nodes_random
 from mmgraph.splits.recipe import has_recipe, resplit
 from mmgraph.tasks.link_prediction import LinkPredictionTask
 from mmgraph.tasks.node_classification import NodeClassificationTask
+from mmgraph.tasks.node_regression import NodeRegressionTask
 from mmgraph.tasks.recommendation import RecommendationTask
 
 LEAST_ASKED = 20
@@ -59,7 +61,7 @@ class Question(ABC):
 def make_question(graph: MultimodalGraph, held: HeldOut, *, seed: int) -> Question | None:
     """Imitate a task or split on a random graph; `None` if there would be too few rows to ask."""
     if held.kind == "node":
-        return _LabelQuestion.imitate(graph, held, seed)
+        return (_ValueQuestion if _values(held) is not None else _LabelQuestion).imitate(graph, held, seed)
     split = _imitate_split(graph, held, seed)
     question = None if split is None else _PairQuestion(graph, split)
     return question if question is not None and question.num_asked >= LEAST_ASKED else None
@@ -173,8 +175,7 @@ class _LabelQuestion(Question):
             ]
         else:  # equally often: where one label is most of all, its share is what every model scores
             drawn = [common[int(i)] for i in random.integers(len(common), size=graph.num_nodes)]
-        split = split_nodes_random(pa.table({"id": graph.node_ids.arrow}), shares=NODE_SHARES, seed=seed)
-        part = dict(zip(split.table["id"].to_pylist(), split.table["split"].to_pylist(), strict=True))
+        part = _parts(graph, seed)
         rows = [
             {"id": node, "label": label, "split": part[node]}
             for node, label in zip(graph.node_ids.values.tolist(), drawn, strict=True)
@@ -199,3 +200,59 @@ class _LabelQuestion(Question):
             return self.task.metrics(logits, wanted, probe.selection.threshold)[self.metric]
 
         return answers
+
+
+class _ValueQuestion(Question):
+    """Numbers that nodes drew at random; shuffled answers give the test nodes each other's numbers."""
+
+    metric = "spearman"  # zero at chance, and a few large values do not decide it
+
+    def __init__(self, graph: MultimodalGraph, task: NodeRegressionTask) -> None:
+        self.visible, self.task = graph, task
+        self.num_asked = task.num_examples(TEST)
+
+    @classmethod
+    def imitate(cls, graph: MultimodalGraph, held: HeldOut, seed: int) -> _ValueQuestion | None:
+        """Draw from the real values; `None` without two different ones, or with too few nodes."""
+        column = _values(held)
+        known = np.array([]) if column is None else column.drop_null().cast(pa.float64(), safe=False).to_numpy()
+        known = known[np.isfinite(known)]
+        if not len(known):
+            return None
+        random = np.random.default_rng(generator(seed, "canary", "values").initial_seed())
+        drawn, part = random.choice(known, size=graph.num_nodes), _parts(graph, seed)
+        ids = graph.node_ids.values.tolist()
+        table = pa.table({"id": ids, "value": drawn, "split": [part[node] for node in ids]})
+        try:
+            task = NodeRegressionTask("canary", table)
+            task.check_trainable()
+        except InputError:
+            return None
+        return cls(graph, task) if task.num_examples(TEST) >= LEAST_ASKED else None
+
+    def prepare(self, table: EmbeddingTable) -> Answers:
+        ids, target = self.task.examples(TEST)
+        prediction = self.task.fit(table).predict(table.vectors_of(ids))
+
+        def answers(*, shuffle: int | None) -> float:
+            wanted = target
+            if shuffle is not None:
+                wanted = target[np.random.default_rng(shuffle).permutation(len(target))]
+            return spearman(prediction, wanted.to(prediction.device))
+
+        return answers
+
+
+def _values(held: HeldOut) -> pa.ChunkedArray | None:
+    """The numbers that a task or split of nodes asks for: values, or labels that are fractions; `None` for classes."""
+    table = held.table
+    if "value" in table.column_names:
+        return table["value"]
+    is_number = "label" in table.column_names and pa.types.is_floating(table["label"].type)
+    return table["label"] if is_number else None
+
+
+def _parts(graph: MultimodalGraph, seed: int) -> dict[Any, str]:
+    """Part of each node of a random split."""
+    split = split_nodes_random(pa.table({"id": graph.node_ids.arrow}), shares=NODE_SHARES, seed=seed)
+    return dict(zip(split.table["id"].to_pylist(), split.table["split"].to_pylist(), strict=True))

@@ -24,7 +24,9 @@ def build_parser() -> ArgumentParser:
     parser.add_argument("--task", type=str, nargs="+", default=["all"], help='Names of tasks, or "all".')
     parser.add_argument("--seed", type=int, default=0, help="Seed of the probes and of the random-init control.")
     parser.add_argument(
-        "--supervised", action="store_true", help="Also train a GraphSAGE and a perceptron on the labels, to compare."
+        "--supervised",
+        action="store_true",
+        help="Also train a GraphSAGE and a perceptron on the labels or values, to compare.",
     )
     parser.add_argument(
         "--scores-at-once",

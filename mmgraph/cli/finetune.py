@@ -19,8 +19,8 @@ def build_parser() -> ArgumentParser:
 
     parser = make_parser(
         "finetune",
-        "Train a pre-trained encoder on a task of a graph: labels, links, recommendation or retrieval. It stops by the\n"
-        "valid split and reads the test split once. The run folder gets model/, result.json, predictions or a report\n"
+        "Train a pre-trained encoder on a task of a graph: labels, numbers, links, recommendation or retrieval. It stops by\n"
+        "the valid split and reads the test split once. The run folder gets model/, result.json, predictions or a report\n"
         "by relation and degree, and learning_curve.svg; evaluate, export and search take it as --run.",
         "finetune --run runs/joint --graph data/debian --task section --out runs/section",
         "finetune --run runs/joint --graph data/debian --task links --mode frozen --out runs/links",

@@ -30,6 +30,7 @@ def build_parser() -> ArgumentParser:
         "nodes only, else unless edges that they rely on are held out now; the command says which are left out.",
         "split --graph data/debian --out data/debian-links --edges random --relations recommends suggests",
         "split --graph data/shop --out data/shop-category --nodes stratified --labels category",
+        "split --graph data/shop --out data/shop-price --nodes random --labels price --regression",
         "split --graph data/shop --out data/shop-next --interactions leave-last-out --relation bought",
     )
     parser.add_argument("--graph", type=Path, required=True, help="Folder of the graph, as mmgraph import writes it.")
@@ -88,6 +89,12 @@ def build_parser() -> ArgumentParser:
         type=str | None,
         help="FILE:COLUMN, or only COLUMN of labels.parquet in the folder of the graph; the file has a column id too.",
     )
+    nodes.add_argument(
+        "--regression",
+        action="store_true",
+        help="For random and time: the labels are numbers, such as prices, to be predicted as such. By default they "
+        "are classes, also where they look like numbers.",
+    )
     nodes.add_argument("--train-per-label", type=int | None, help="For few-shot: nodes of each label to train on.")
     nodes.add_argument("--valid-per-label", type=int | None, help="For few-shot: nodes of each label to validate on.")
     nodes.add_argument(
@@ -126,6 +133,7 @@ def run(args: Namespace) -> None:
         args.out,
         name,
         make_splitter(args, kind, method),
+        regression=args.regression,
         copy_files=args.images == "copy",
         overwrite=args.overwrite,
     )

@@ -59,7 +59,7 @@ METHODS: dict[str, dict[str, _Method]] = {
 
 _BESIDES: dict[str, tuple[str, ...]] = {
     "edges": ("negatives", "seed"),
-    "nodes": ("labels", "no_content_groups", "ignore_texts"),
+    "nodes": ("labels", "regression", "no_content_groups", "ignore_texts"),
     "interactions": (),
 }
 """Flags that every method of a kind understands, but no splitter."""
@@ -88,6 +88,10 @@ def chosen_method(args: Namespace) -> tuple[str, str]:
     for option in _OPTIONS:
         if getattr(args, option) not in (None, False) and option not in used:
             raise InputError(f"{_flag(option)} means nothing to --{kind} {method}, which uses: {_list(used)}")
+    if args.regression and method in ("stratified", "few-shot"):
+        raise InputError(
+            f"--nodes {method} is about classes, and --regression about numbers; use --nodes random or time"
+        )
     needed = {
         "nodes": ("labels",) + (("train_per_label", "valid_per_label") if method == "few-shot" else ()),
         "interactions": ("relation",),
@@ -145,7 +149,7 @@ def _labelled_nodes(args: Namespace, graph: AnyGraph, *, time: str | None) -> pa
 
     path, column = label_file(args)
     others = () if time is None else (time,)
-    table = read_labels(path, column, graph.node_ids, others=others)
+    table = read_labels(path, column, graph.node_ids, others=others, numbers=args.regression)
     if time is None or time in table.column_names:
         return table
     if graph.columns is None or time not in graph.columns.column_names:

@@ -10,7 +10,7 @@ from mmgraph.data.loaders import SeedOrder
 from mmgraph.finetuning.config import FinetuneConfig
 from mmgraph.finetuning.heads import NodeHead
 from mmgraph.finetuning.problem import Problem, Validation
-from mmgraph.finetuning.vectors import NodeVectors
+from mmgraph.finetuning.vectors import NodeVectors, rows_to_predict
 from mmgraph.metrics.classification import accuracy, macro_auc
 from mmgraph.seeding import derive_seed
 from mmgraph.tasks.node_classification import NodeClassificationTask
@@ -35,6 +35,8 @@ class ClassificationProblem(Problem):
         [1] Kumar et al., 2022, Fine-Tuning Can Distort Pretrained Features and Underperform Out-of-Distribution,
         arXiv:2202.10054.
     """
+
+    head: NodeHead
 
     def __init__(self, vectors: NodeVectors, task: NodeClassificationTask, config: FinetuneConfig) -> None:
         task.check_ids(vectors.graph)
@@ -81,12 +83,8 @@ class ClassificationProblem(Problem):
 
     def predictions(self) -> pa.Table:
         """Columns `id`, `label` (a list if there are several) and `probability`, for every node of the labelled types."""
-        graph = self.vectors.graph
-        labelled = graph.node_ids.positions(self.task.labels["id"])
-        types = torch.unique(graph.node_type[torch.from_numpy(labelled).to(graph.device)])
-        rows = torch.nonzero(torch.isin(graph.node_type, types)).flatten()
+        rows, ids = rows_to_predict(self.vectors.graph, self.task.labels["id"])
         logits = self._logits(rows)
-        ids = pa.array(graph.node_ids.values[rows.cpu().numpy()])
         classes = self.task.classes
         if not self.task.multi_label:
             best = logits.softmax(dim=1).max(dim=1)
@@ -110,11 +108,7 @@ class ClassificationProblem(Problem):
         return best_threshold(self._logits(self.rows["valid"]).sigmoid(), self.target["valid"])
 
     def _logits(self, rows: Tensor) -> Tensor:
-        training = self.head.training
-        with torch.no_grad():
-            logits: Tensor = self.head.eval()(self.vectors.exact(rows))
-        self.head.train(training)
-        return logits
+        return self.head.evaluate(self.vectors.exact(rows))
 
 
 def _class_weight(target: Tensor, count: int) -> Tensor:

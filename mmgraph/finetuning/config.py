@@ -10,6 +10,7 @@ from mmgraph.training.optim import OptimConfig
 
 Mode = Literal["frozen", "adapter", "full"]
 Init = Literal["run", "untrained", "random"]
+ValueLoss = Literal["huber", "squared"]
 DecoderName = Literal["cosine", "relation", "mlp"]
 
 
@@ -34,6 +35,8 @@ class FinetuneConfig:
         hidden: Width of a hidden layer in the head of node tasks; 0 for a linear head.
         dropout: Dropout on the input of the head.
         class_weight: `balanced` weighs the loss of a class by the inverse of its number of nodes.
+        value_loss: For numbers, which are standardised by the train nodes: `huber`, squared up to one standard deviation and
+            linear beyond, so that outliers count less; `squared`.
         decoder: For links and recommendation: `cosine`; `relation`, a low-rank map of the query for each relation and
             direction before the cosine; `mlp`, a perceptron on the product of both vectors.
         temperature: Divides cosines in contrastive losses.
@@ -57,6 +60,7 @@ class FinetuneConfig:
     hidden: int = 0
     dropout: float = 0.0
     class_weight: Literal["none", "balanced"] = "none"
+    value_loss: ValueLoss = "huber"
     decoder: DecoderName = "relation"
     temperature: float = 0.05
     num_negatives: int = 1024
@@ -71,6 +75,7 @@ class FinetuneConfig:
             ("mode", ("frozen", "adapter", "full")),
             ("init", ("run", "untrained", "random")),
             ("class_weight", ("none", "balanced")),
+            ("value_loss", ("huber", "squared")),
             ("decoder", ("cosine", "relation", "mlp")),
         )
         for name, allowed in choices:

@@ -22,6 +22,7 @@ from mmgraph.finetuning.classification import ClassificationProblem
 from mmgraph.finetuning.config import FinetuneConfig
 from mmgraph.finetuning.problem import Problem
 from mmgraph.finetuning.ranking import LinkProblem, RecommendationProblem
+from mmgraph.finetuning.regression import RegressionProblem
 from mmgraph.finetuning.retrieval import RetrievalProblem
 from mmgraph.finetuning.stopping import EarlyStopping
 from mmgraph.finetuning.vectors import node_vectors
@@ -33,6 +34,7 @@ from mmgraph.seeding import derive_seed
 from mmgraph.tasks.base import Task
 from mmgraph.tasks.link_prediction import LinkPredictionTask
 from mmgraph.tasks.node_classification import NodeClassificationTask
+from mmgraph.tasks.node_regression import NodeRegressionTask
 from mmgraph.tasks.recommendation import RecommendationTask
 from mmgraph.tasks.retrieval import NodeRetrievalTask
 from mmgraph.training.evaluate import choose_tasks, frozen_encoders, random_copy
@@ -159,6 +161,8 @@ def make_problem(encoder: Encoder, graph: MultimodalGraph, task: Task, config: F
     """
     if isinstance(task, NodeClassificationTask):
         return ClassificationProblem(node_vectors(encoder, graph, config.seed), task, config)
+    if isinstance(task, NodeRegressionTask):
+        return RegressionProblem(node_vectors(encoder, graph, config.seed), task, config)
     if isinstance(task, LinkPredictionTask):
         return LinkProblem(encoder, graph, task, config)
     if isinstance(task, RecommendationTask):
@@ -240,7 +244,8 @@ def _open(
         for key in ("model", "graph", "task"):
             if before[key] != described[key]:
                 raise InputError(f"{folder} holds a run on another {key}; give another --out")
-        there, here = before["settings"], described["settings"]
+        # A run of an earlier version had the default of every setting that did not exist then.
+        there, here = _results_only(FinetuneConfig()) | before["settings"], described["settings"]
         if differ := sorted(name for name in {*there, *here} if there.get(name) != here.get(name)):
             name = differ[0]
             raise InputError(

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mmgraph.tasks.probe import LinearProbe
+from mmgraph.tasks.ridge import RidgeProbe
 
 
 class NodeHead(nn.Module):
@@ -34,13 +35,21 @@ class NodeHead(nn.Module):
         self.hidden = nn.Linear(start.size(1), hidden) if hidden else None
         self.out = nn.Linear(hidden or start.size(1), out_dim)
 
-    def start_at(self, probe: LinearProbe) -> None:
-        """Compute what a probe computes; only without a hidden layer."""
+    def start_at(self, probe: LinearProbe | RidgeProbe) -> None:
+        """Compute what a probe computes (standardised values for a ridge regression); only without a hidden layer."""
         with torch.no_grad():
             self.mean.copy_(probe.mean)
             self.scale.fill_(probe.scale)
             self.out.weight.copy_(probe.weight[:-1].t())
             self.out.bias.copy_(probe.weight[-1])
+
+    def evaluate(self, x: Tensor) -> Tensor:
+        """Outputs without dropout and gradients."""
+        training = self.training
+        with torch.no_grad():
+            out: Tensor = self.eval()(x)
+        self.train(training)
+        return out
 
     def forward(self, x: Tensor) -> Tensor:
         """Outputs of some nodes."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+import pyarrow as pa
 import torch
 from torch import Tensor
 
@@ -91,6 +92,21 @@ class SampledVectors(NodeVectors):
     def exact(self, rows: Tensor) -> Tensor:
         """See `NodeVectors.exact`."""
         return embed(self.encoder, self.graph).vectors[rows]
+
+
+def rows_to_predict(graph: MultimodalGraph, ids: pa.ChunkedArray) -> tuple[Tensor, pa.Array]:
+    """Nodes that a node task can say something about: all of the types that it has answers for.
+
+    Args:
+        graph: The graph.
+        ids: Ids of the nodes with an answer.
+
+    Returns:
+        Positions `[num_rows]`, ascending, and their ids.
+    """
+    known = torch.from_numpy(graph.node_ids.positions(ids)).to(graph.device)
+    rows = torch.nonzero(torch.isin(graph.node_type, torch.unique(graph.node_type[known]))).flatten()
+    return rows, pa.array(graph.node_ids.values[rows.cpu().numpy()])
 
 
 def node_vectors(encoder: Encoder, graph: MultimodalGraph, seed: int) -> NodeVectors:

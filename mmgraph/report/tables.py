@@ -24,6 +24,10 @@ METRICS = {
     "accuracy": "share of nodes whose label the linear probe gets right",
     "macro_f1": "F1 averaged over labels, so that rare labels count as much as common ones",
     "macro_auc": "chance that a node with a label scores above one without it, averaged over labels; 0.5 is guessing",
+    "r2": "share of the variance of the values that is explained; 0 is as good as their mean, 1 is perfect",
+    "rmse": "root of the mean squared error, in units of the values; lower is better",
+    "mae": "mean absolute error, in units of the values; lower is better",
+    "spearman": "how well the order of the values is predicted: 1 is perfect, 0 is guessing, -1 is reversed",
     "mrr": "mean of 1 / rank of the right answer; 1 is always first",
     "hits": "share of right answers among the first k",
     "hit": "share of users or queries with at least one right answer among the first k",
@@ -44,14 +48,15 @@ GROUPS = {
 }
 """One line per group of right answers that a metric is restricted to, as in `recall@10/cold`."""
 
-HEADLINES = {"node_retrieval": "mrr", "recommendation": "ndcg@10"}
+HEADLINES = {"node_retrieval": "mrr", "recommendation": "ndcg@10", "node_regression": "r2"}
 """The metric that a task is judged by; the first one for other kinds. Fixed here, before any result is seen."""
 
-LOWER_IS_BETTER = ("median_rank", "mean_rank")
+LOWER_IS_BETTER = ("median_rank", "mean_rank", "mae", "rmse")
 NEUTRAL = ("coverage", "tie_rate", "num_users", "num_items", "num_examples")
 
 KINDS = {
     "node_classification": "node classification",
+    "node_regression": "node regression",
     "link_prediction": "link prediction",
     "recommendation": "recommendation",
     "node_retrieval": "retrieval",
@@ -191,6 +196,9 @@ def label(metric: str) -> str:
         "macro_f1": "macro F1",
         "macro_auc": "macro AUC",
         "amri": "AMRI",
+        "mae": "MAE",
+        "rmse": "RMSE",
+        "r2": "R²",
     }
     base, _, cut = metric.partition("@")
     shown = words.get(base, base.replace("_", " "))

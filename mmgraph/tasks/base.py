@@ -161,10 +161,17 @@ def task_kinds() -> dict[str, type[Task]]:
     """The kinds that a `task.json` may name."""
     from mmgraph.tasks.link_prediction import LinkPredictionTask
     from mmgraph.tasks.node_classification import NodeClassificationTask
+    from mmgraph.tasks.node_regression import NodeRegressionTask
     from mmgraph.tasks.recommendation import RecommendationTask
     from mmgraph.tasks.retrieval import NodeRetrievalTask
 
-    kinds: list[type[Task]] = [NodeClassificationTask, LinkPredictionTask, RecommendationTask, NodeRetrievalTask]
+    kinds: list[type[Task]] = [
+        NodeClassificationTask,
+        NodeRegressionTask,
+        LinkPredictionTask,
+        RecommendationTask,
+        NodeRetrievalTask,
+    ]
     return {kind.kind: kind for kind in kinds}
 
 

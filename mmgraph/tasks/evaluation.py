@@ -18,11 +18,13 @@ from mmgraph.tasks.controls import item_knn, popularity
 from mmgraph.tasks.link_metrics import link_metrics
 from mmgraph.tasks.link_prediction import LinkPredictionTask
 from mmgraph.tasks.node_classification import NodeClassificationTask
+from mmgraph.tasks.node_regression import NodeRegressionTask
 from mmgraph.tasks.recommendation import RecommendationTask, ScoreFunction
 from mmgraph.tasks.retrieval import NodeRetrievalTask
 from mmgraph.tasks.smoothing import best_smoothed
-from mmgraph.tasks.supervised import SupervisedConfig, supervised_sage
+from mmgraph.tasks.supervised import SupervisedConfig
 from mmgraph.tasks.supervised_links import supervised_links
+from mmgraph.tasks.supervised_values import supervised_nodes
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,8 @@ def evaluate_tables(
 ) -> list[TaskRecord]:
     """Score every table on every task, and add the controls that need no table.
 
-    Recommendation tasks also get the models `popularity` and `item-knn`. With `supervised`, classification tasks get
-    `supervised sage`, `supervised gat` and `supervised mlp`, link prediction and recommendation `supervised sage`.
+    Recommendation tasks also get the models `popularity` and `item-knn`. With `supervised`, tasks of labels and
+    values get `supervised sage`, `supervised gat` and `supervised mlp`, link prediction and recommendation `supervised sage`.
     With `smoothed_forms`, all of these get `best smoothed`, and the protocol of its record says which form that is.
     Both need a valid split; a task of links or recommendation without one does not get them.
     A retrieval task is scored for the models that have a query encoder.
@@ -200,11 +202,12 @@ def _controls(
     selectable = task.num_examples("valid") > 0
     if smoothed_forms and selectable and not isinstance(task, NodeRetrievalTask):
         jobs.append(_Job(task, "best smoothed", task.protocol, partial(_best_smoothed, task, graph, score)))
-    if isinstance(task, NodeClassificationTask) and supervised:
+    if isinstance(task, NodeClassificationTask | NodeRegressionTask) and supervised:
         networks = {"sage": SupervisedConfig(), "gat": SupervisedConfig("gat"), "mlp": SupervisedConfig(num_layers=0)}
         for name, config in networks.items():
-            protocol = "trained on the train labels from raw features, full batch, early stopping on valid"
-            train = partial(supervised_sage, graph, task, split=split, seed=seed, config=config)
+            what = "labels" if isinstance(task, NodeClassificationTask) else "values"
+            protocol = f"trained on the train {what} from raw features, full batch, early stopping on valid"
+            train = partial(supervised_nodes, graph, task, split=split, seed=seed, config=config)
             jobs.append(_Job(task, f"supervised {name}", protocol, partial(_plainly, train)))
     if isinstance(task, (LinkPredictionTask, RecommendationTask)) and supervised and selectable:
         protocol = f"{task.protocol}; trained on the edges of the graph from raw features, early stopping on valid"

@@ -11,14 +11,16 @@ from mmgraph.splits.base import KEYS, TEST, TRAIN, UNUSED, VALID, Split
 from mmgraph.tasks.base import Task
 from mmgraph.tasks.link_prediction import LinkPredictionTask
 from mmgraph.tasks.node_classification import NodeClassificationTask
+from mmgraph.tasks.node_regression import NodeRegressionTask
 from mmgraph.tasks.recommendation import RecommendationTask
 
 
-def task_from_split(name: str, split: Split, *, label: str = "label") -> Task:
+def task_from_split(name: str, split: Split, *, label: str = "label", regression: bool = False) -> Task:
     """Make a task from a split; evaluate it on `message_graph(graph, split)`, which has nothing held out.
 
     - Nodes become a `NodeClassificationTask`: a column of lists makes it multi-label, other labels become strings.
-      Nodes that are `unused` or have no label (null, NaN, or a list of nothing else) are left out.
+      Nodes that are `unused` or have no label (null, NaN, or a list of nothing else) are left out. With `regression`
+      they become a `NodeRegressionTask` of the numbers in that column; without it, numbers are classes.
     - Edges become a `LinkPredictionTask` of the validation and test rows. Repeats at other times are asked once. A
       column `negatives` makes them what targets are ranked against.
     - Interactions become a `RecommendationTask`: validation and test rows are asked, each pair once. Pairs that are
@@ -29,20 +31,24 @@ def task_from_split(name: str, split: Split, *, label: str = "label") -> Task:
         name: Name of the task.
         split: The split, made by a splitter or read from a benchmark.
         label: Column of the labels; for a split of nodes.
+        regression: The labels are numbers to be predicted as such; for a split of nodes.
 
     Raises:
-        InputError: If nothing is held out, the labels are missing, the settings of a split of interactions do not say
-            what it is about, or a split of edges moved relations apart.
+        InputError: If nothing is held out, the labels are missing, or no finite numbers where these are asked for, the
+            settings of a split of interactions do not say what it is about, or a split of edges moved relations apart.
     """
     if not (split.counts[VALID] or split.counts[TEST]):
         raise InputError(
             f"task {name!r}: the {split.where} has no rows in {VALID} or {TEST}, so there is nothing to ask"
         )
-    make = {"node": _classification, "edge": _links, "interaction": _recommendation}
+    if regression and split.kind != "node":
+        raise InputError(f"task {name!r}: regression needs a split of nodes, got the {split.where}")
+    make = {"node": _regression if regression else _classification, "edge": _links, "interaction": _recommendation}
     return make[split.kind](name, split, label)
 
 
-def _classification(name: str, split: Split, label: str) -> NodeClassificationTask:
+def _labelled(name: str, split: Split, label: str) -> tuple[pa.Table, pa.ChunkedArray]:
+    """Rows that training may use or that are asked, and their labels."""
     table = split.part(TRAIN, VALID, TEST)
     if label not in table.column_names:
         others = [column for column in table.column_names if column not in ("id", "split")]
@@ -50,7 +56,22 @@ def _classification(name: str, split: Split, label: str) -> NodeClassificationTa
             f"task {name!r}: the {split.where} has no column of labels {label!r}; "
             f"its other columns: {first_few(others, 10) or '(none)'}"
         )
-    labels = table[label]
+    return table, table[label]
+
+
+def _regression(name: str, split: Split, label: str) -> NodeRegressionTask:
+    table, values = _labelled(name, split, label)
+    if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type) or pa.types.is_decimal(values.type)):
+        raise InputError(f"task {name!r}: expected numbers in column {label!r} of the {split.where}, got {values.type}")
+    known = pc.invert(_missing(values))
+    table, values = table.filter(known), values.filter(known)
+    if not table.num_rows:
+        raise InputError(f"task {name!r}: no node of the {split.where} has a value in column {label!r}")
+    return NodeRegressionTask(name, pa.table({"id": table["id"], "value": values, "split": table["split"]}))
+
+
+def _classification(name: str, split: Split, label: str) -> NodeClassificationTask:
+    table, labels = _labelled(name, split, label)
     multi_label = pa.types.is_list(labels.type) or pa.types.is_large_list(labels.type)
     if multi_label:
         labels = _without_missing(labels)

@@ -10,7 +10,7 @@ ROTATED_DIMS = 2560
 ROWS_AT_ONCE = 4096
 
 
-def principal_axes(x: Tensor, negligible: float) -> Tensor | None:
+def principal_axes(x: Tensor, negligible: float, *, dtype: torch.dtype = torch.float32) -> Tensor | None:
     """Orthonormal axes that diagonalise `x' x / n`, without those on which the rows hardly differ.
 
     L2-regularised models see rotated rows as they see the rows themselves, so this changes no solution.
@@ -18,6 +18,7 @@ def principal_axes(x: Tensor, negligible: float) -> Tensor | None:
     Args:
         x: `[n, dim]`, centred rows.
         negligible: Axes are left out, least variance first, while the sum of their variances stays below this.
+        dtype: Of the axes; they are computed in double precision.
 
     Returns:
         `[dim, num_axes]`, most variance first; `None` if both `n` and `dim` are so large that it does not pay.
@@ -37,7 +38,7 @@ def principal_axes(x: Tensor, negligible: float) -> Tensor | None:
             gram.addmm_(part.t(), part)
         variance, axes = torch.linalg.eigh(gram / n)
         axes = axes[:, _kept(variance, negligible)]
-    turned: Tensor = axes.flip(1).float()
+    turned: Tensor = axes.flip(1).to(dtype)
     return turned
 
 

@@ -18,6 +18,7 @@ from mmgraph.tasks.base import QueryFunction, Task
 from mmgraph.tasks.controls import Combine, raw_features, smoothed_features, smoothed_levels
 from mmgraph.tasks.logistic import principal_axes
 from mmgraph.tasks.node_classification import NodeClassificationTask
+from mmgraph.tasks.node_regression import NodeRegressionTask
 from mmgraph.tasks.recommendation import RecommendationTask
 from mmgraph.tasks.retrieval import NodeRetrievalTask
 
@@ -77,8 +78,8 @@ class BestSmoothed:
     Attributes:
         table: The control in full width, model `best smoothed`.
         form: The chosen form.
-        scores: Score on valid by name of the form: accuracy or minus the cross-entropy of a probe, MRR of links and
-            queries, nDCG@10 of recommendation.
+        scores: Score on valid by name of the form: accuracy or minus the cross-entropy of a probe, minus the RMSE of
+            a ridge regression, MRR of links and queries, nDCG@10 of recommendation.
         reduced: The forms were compared on fewer columns and train rows, see `best_smoothed`.
     """
 
@@ -156,7 +157,7 @@ def _all_forms(
 def _valid_score(
     task: Task, table: EmbeddingTable, graph: MultimodalGraph, encode_query: QueryFunction | None
 ) -> float:
-    if isinstance(task, NodeClassificationTask):
+    if isinstance(task, NodeClassificationTask | NodeRegressionTask):
         return task.fit(table).selection.score
     metrics = task.evaluate(table, graph, split="valid", encode_query=encode_query)
     return metrics["ndcg@10" if isinstance(task, RecommendationTask) else "mrr"]
@@ -169,11 +170,17 @@ def _projected(raw: Tensor) -> Tensor:
 
 
 def _with_fewer_train_rows(task: Task) -> Task:
-    if not isinstance(task, NodeClassificationTask) or task.num_examples("train") <= CHOOSING_ROWS:
+    if not isinstance(task, NodeClassificationTask | NodeRegressionTask):
         return task
-    split = task.labels["split"].to_numpy(zero_copy_only=False)
+    if task.num_examples("train") <= CHOOSING_ROWS:
+        return task
+    table = task.labels if isinstance(task, NodeClassificationTask) else task.values
+    split = table["split"].to_numpy(zero_copy_only=False)
     train = torch.from_numpy((split == "train").nonzero()[0])
     kept = torch.ones(len(split), dtype=torch.bool)
     order = torch.randperm(train.numel(), generator=generator(0, "rows to choose on", task.name))
     kept[train[order[CHOOSING_ROWS:]]] = False
-    return NodeClassificationTask(task.name, task.labels.filter(pa.array(kept.numpy())), task.multi_label)
+    table = table.filter(pa.array(kept.numpy()))
+    if isinstance(task, NodeRegressionTask):
+        return NodeRegressionTask(task.name, table)
+    return NodeClassificationTask(task.name, table, task.multi_label)

@@ -58,6 +58,7 @@ def split_folder(
     name: str,
     make: Callable[[AnyGraph], Split],
     *,
+    regression: bool = False,
     copy_files: bool = True,
     overwrite: bool = False,
 ) -> SplitFolder:
@@ -66,7 +67,7 @@ def split_folder(
     The new folder holds the graph that training may see, `splits/<name>` and `tasks/<name>`. What the input folder
     holds besides stays where it is as true as before:
 
-    - labels, tasks about nodes (classification, retrieval), tasks with fixed negatives, and splits of nodes: always;
+    - labels, tasks about nodes (classification, regression, retrieval), tasks with fixed negatives, and splits of nodes: always;
     - a task that ranks links or recommends: unless a pair that it takes as known leaves the graph. It would become a
       wrong answer there, and the numbers of both folders could not be compared;
     - a split of edges or interactions: unless one of its rows leaves the graph.
@@ -76,6 +77,7 @@ def split_folder(
         out: Folder to create.
         name: Name of the split and of its task.
         make: Makes the split.
+        regression: For a split of nodes: its labels are numbers to be predicted, not classes.
         copy_files: Copy images; otherwise the tables of the new folder name those of the old one.
         overwrite: Replace the dataset that is at `out`.
 
@@ -95,7 +97,7 @@ def split_folder(
         if name in names:
             raise InputError(f"{folder}: already has a {kind} {name!r}; give the new split another name")
     split = make(graph)
-    task = task_from_split(name, split)
+    task = task_from_split(name, split, regression=regression)
     rest = message_graph(graph, split)
     left = pairs_that_left(graph, rest)
     reasons = {f"tasks/{key}": reason_to_leave_task(graph, left, other) for key, other in tasks.items()}

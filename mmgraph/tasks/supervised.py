@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -98,27 +99,63 @@ def train_supervised(
     target = {name: labels.to(x.device) for name, (_, labels) in parts.items()}
     wanted = target["train"].float() if task.multi_label else target["train"]
     loss_function = nn.functional.binary_cross_entropy_with_logits if task.multi_label else nn.functional.cross_entropy
+    logits, epoch, score = train_network(
+        x,
+        edge_index,
+        len(task.classes),
+        config,
+        loss=lambda output: loss_function(output[rows["train"]], wanted),
+        score=lambda output: validation_score(output[rows["valid"]], target["valid"]),
+        seed=derive_seed(seed, "supervised sage", task.name),
+    )
+    threshold = best_threshold(logits[rows["valid"]].sigmoid(), target["valid"]) if task.multi_label else None
+    return StoppedTraining(logits, epoch, score[0], threshold)
+
+
+def train_network(
+    x: Tensor,
+    edge_index: Tensor,
+    out_dim: int,
+    config: SupervisedConfig,
+    *,
+    loss: Callable[[Tensor], Tensor],
+    score: Callable[[Tensor], tuple[float, ...]],
+    seed: int,
+) -> tuple[Tensor, int, tuple[float, ...]]:
+    """Train a network on the whole graph until the score on validation data has not risen for a while.
+
+    Args:
+        x: `[num_nodes, dim]`, the input.
+        edge_index: `[2, num_edges]`.
+        out_dim: Number of outputs.
+        config: Network and training.
+        loss: Of outputs `[num_nodes, out_dim]`; looks at train nodes only.
+        score: Of outputs; higher is better, later entries decide between equal earlier ones. Looks at valid nodes only.
+        seed: Seed of weights and dropout.
+
+    Returns:
+        Outputs `[num_nodes, out_dim]` of the best step, its number and its score.
+    """
     with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
-        torch.manual_seed(derive_seed(seed, "supervised sage", task.name))
-        model = GraphNetwork(x.size(1), len(task.classes), config).to(x.device)
+        torch.manual_seed(seed)
+        model = GraphNetwork(x.size(1), out_dim, config).to(x.device)
         optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-        best: tuple[tuple[float, float], int, dict[str, Tensor]] | None = None
+        best: tuple[tuple[float, ...], int, dict[str, Tensor]] | None = None
         for epoch in range(config.epochs):
             model.train()
-            logits = model(x, edge_index)[rows["train"]]
+            output = model(x, edge_index)
             optimizer.zero_grad(set_to_none=True)
-            loss_function(logits, wanted).backward()  # type: ignore[no-untyped-call]
+            loss(output).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             model.eval()
             with torch.no_grad():
-                score = validation_score(model(x, edge_index)[rows["valid"]], target["valid"])
-            if best is None or score > best[0]:
-                best = (score, epoch, copy.deepcopy(model.state_dict()))
+                found = score(model(x, edge_index))
+            if best is None or found > best[0]:
+                best = (found, epoch, copy.deepcopy(model.state_dict()))
             elif epoch - best[1] >= config.patience:
                 break
     assert best is not None
     model.load_state_dict(best[2])
     with torch.no_grad():
-        logits = model(x, edge_index)
-    threshold = best_threshold(logits[rows["valid"]].sigmoid(), target["valid"]) if task.multi_label else None
-    return StoppedTraining(logits, best[1], best[0][0], threshold)
+        output = model(x, edge_index)
+    return output, best[1], best[0]

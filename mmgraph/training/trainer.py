@@ -128,7 +128,7 @@ class Trainer:
                     line = {"loss": output.loss, "lr": rate, "grad_norm": float(norm), "seconds": seconds}
                     tracker.log(self.step - 1, {**line, **output.logs})
                 bar.update(task, completed=self.step, description=f"{description} (loss {output.loss:.3f})")
-                is_done = self.step == self.steps or (is_last is not None and is_last(self.step))
+                is_done = (is_last is not None and is_last(self.step)) or self.step == self.steps
                 if stop.is_set() or self.step % self.save_every == 0 or is_done:
                     self.save()
                 if stop.is_set():

@@ -149,6 +149,55 @@ def test_random_labels_are_at_chance_and_told_labels_are_not(raw: RawGraph, monk
     assert not told.at_chance
 
 
+def values(column: str, values: pa.Array) -> HeldOut:
+    ids = [f"i{k:02d}" for k in range(len(values))]
+    return HeldOut("task 'price'", "node", pa.table({"id": ids, column: values, "split": ["test"] * len(ids)}))
+
+
+def test_random_values_are_at_chance_and_told_values_are_not(raw: RawGraph, monkeypatch: pytest.MonkeyPatch) -> None:
+    like = values("value", pa.array([1.0, 2.0, 50.0, 1000.0]))
+    result = ask(raw, like, smoothed, "smoothed", CONFIG)
+    assert result is not None
+    assert result.at_chance
+    assert result.metric == "spearman"
+    assert result.low < 0 < result.high
+    tasks: list[questions.NodeRegressionTask] = []
+    make = questions.NodeRegressionTask
+
+    def remember(*args: object) -> questions.NodeRegressionTask:
+        tasks.append(make(*args))  # type: ignore[arg-type]
+        return tasks[-1]
+
+    monkeypatch.setattr(questions, "NodeRegressionTask", remember)
+
+    def leaky(graph: MultimodalGraph, config: CanaryConfig) -> EmbeddingTable:
+        del config
+        known = {row["id"]: row["value"] for row in tasks[-1].values.to_pylist()}
+        vectors = torch.tensor([[known[node]] for node in graph.node_ids.values])
+        return EmbeddingTable.for_graph(graph, vectors, model="leaky")
+
+    told = ask(raw, like, leaky, "leaky", CONFIG)
+    assert told is not None
+    assert told.value == pytest.approx(1.0)
+    assert not told.at_chance
+    assert set(tasks[-1].values["value"].to_pylist()) <= {1.0, 2.0, 50.0, 1000.0}
+
+
+def test_fractions_in_a_split_are_values_and_integers_are_classes(raw: RawGraph) -> None:
+    for column, numbers, metric in (
+        ("label", pa.array([1.5, 2.5, None, float("nan")]), "spearman"),
+        ("label", pa.array([1, 2, 3]), "accuracy"),
+        ("value", pa.array([1, 2, 3]), "spearman"),
+    ):
+        question = questions.make_question(random_graph(raw, num_nodes=200, seed=0), values(column, numbers), seed=0)
+        assert question is not None
+        assert question.metric == metric
+    for nothing in (pa.array([2.0, 2.0]), pa.array([None, float("inf")], pa.float64())):
+        assert (
+            questions.make_question(random_graph(raw, num_nodes=200, seed=0), values("value", nothing), seed=0) is None
+        )
+
+
 def test_the_trained_encoder_is_at_chance_too(raw: RawGraph) -> None:
     config = replace(CONFIG, pretrain=small_pretrain_config(steps=8), num_nodes=60)
     result = ask(raw, held(SPLITS["random edges"](raw)), pretrained, "encoder", config)

@@ -21,6 +21,8 @@ from mmgraph.formats.tables import read_tables
 from mmgraph.splits.base import Split
 from mmgraph.splits.interactions import split_cold_items
 from mmgraph.splits.message import message_graph
+from mmgraph.tasks.base import save_tasks
+from mmgraph.tasks.node_regression import NodeRegressionTask
 from mmgraph.testing.encoders import FakeTextEncoder
 
 from .conftest import Planted
@@ -288,3 +290,16 @@ def test_the_command_says_so_by_its_exit_code(planted: Planted, capsys: pytest.C
     assert "leak: id-in-two-parts: task 'topic': 1 nodes lie in two parts, for example " in printed
     assert len(json.loads(out.read_text())["findings"]) == 2
     assert main(["audit-split", "--graph", str(folder / "nowhere")]) == 2
+
+
+def test_values_of_nodes_are_audited_as_labels_are(planted: Planted) -> None:
+    folder = planted.write()
+    rows = [row | {"value": float(number)} for number, row in enumerate(planted.labels)]
+    save_tasks([NodeRegressionTask("price", pa.Table.from_pylist(rows))], folder)
+    report = audit_dataset(folder)
+    assert "task 'price'" in report.audited
+    assert report.findings == ()
+    path = folder / "tasks" / "price" / "values.parquet"
+    other = {"train": "test", "valid": "test", "test": "train"}[rows[0]["split"]]
+    rewrite(path, lambda before: [*before, before[0] | {"split": other}])
+    assert found(folder) == {"changed-file": 1, "id-in-two-parts": 1}

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -14,7 +15,7 @@ from mmgraph.splits.edges import split_edges_random
 from mmgraph.splits.message import message_graph
 from mmgraph.splits.negatives import sample_negatives
 from mmgraph.splits.recipe import _RECIPES
-from mmgraph.tasks.base import load_tasks
+from mmgraph.tasks.base import Task, load_tasks
 from mmgraph.testing.datasets import fake_encoders
 from mmgraph.testing.factories import make_graph
 
@@ -86,6 +87,7 @@ def test_edges(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["--nodes", "random", "--labels", "labels.csv:kind"], "node", "random"),
         (["--nodes", "stratified", "--labels", "labels.csv:kind", "--seed", "2"], "node", "stratified"),
         (["--nodes", "time", "--labels", "labels.csv:kind", "--time", "sold"], "node", "time"),
+        (["--nodes", "random", "--labels", "labels.csv:sold", "--regression"], "node", "random"),
         (
             ["--nodes", "few-shot", "--labels", "labels.csv:kind", "--train-per-label", "1", "--valid-per-label", "1"],
             "node",
@@ -162,6 +164,24 @@ def test_labels_and_times_may_come_from_elsewhere(shop: Path, tmp_path: Path) ->
     pq.write_table(split.table.select(["id", "label"]), shop / "labels.parquet")
     assert run(shop, "--nodes", "random", "--labels", "label", "--overwrite") == 0
     assert (tmp_path / "out" / "labels.parquet").is_file()
+
+
+def test_numbers_are_classes_unless_told_otherwise(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--nodes", "random", "--labels", "labels.csv:sold", "--overwrite"]
+    assert run(shop, *words) == 0
+    classes = load_tasks(shop.parent / "out")["sold"]
+    assert run(shop, *words, "--regression") == 0
+    numbers = load_tasks(shop.parent / "out")["sold"]
+    assert (classes.kind, numbers.kind) == ("node_classification", "node_regression")
+    values = numbers.tables()["values"].to_pylist()
+    assert {row["id"]: row["value"] for row in values} == {f"i{n:02d}": 2000.0 + n for n in range(12)}
+    parts = [[row["split"] for row in table.to_pylist()] for table in (values_of(classes), values_of(numbers))]
+    assert parts[0] == parts[1]  # the same seed draws the same parts
+    assert "NodeRegressionTask('sold'" in capsys.readouterr().out
+
+
+def values_of(task: Task) -> pa.Table:
+    return next(iter(task.tables().values()))
 
 
 def test_what_the_folder_has_already(shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -245,6 +265,15 @@ def test_an_encoded_graph(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
             ["--nodes", "few-shot", "--labels", "labels.csv:kind", "--train-per-label=9", "--valid-per-label=1"],
             "2 labels have fewer than 11 groups of nodes: 'a (6)', 'b (4)'",
         ),
+        (
+            ["--nodes", "stratified", "--labels", "labels.csv:sold", "--regression"],
+            "--nodes stratified is about classes, and --regression about numbers; use --nodes random or time",
+        ),
+        (
+            ["--nodes", "random", "--labels", "labels.csv:kind", "--regression"],
+            "labels.csv, column kind: expected a finite number, got 'a' for id 'i00'",
+        ),
+        (["--edges", "random", "--regression"], "--regression means nothing to --edges random, which uses: "),
         (["--interactions", "cold-item"], "--interactions cold-item needs --relation; see: mmgraph split --help"),
         (["--interactions", "cold-item", "--relation", "near"], "expected users and items of two node types"),
         (

@@ -20,6 +20,8 @@ from mmgraph.nn.encoder import EncoderConfig
 from mmgraph.nn.gnn import GNNConfig
 from mmgraph.nn.moe import MoEConfig
 from mmgraph.tasks.base import Task, load_tasks
+from mmgraph.tasks.node_classification import NodeClassificationTask
+from mmgraph.tasks.node_regression import NodeRegressionTask
 from mmgraph.tasks.retrieval import NodeRetrievalTask
 from mmgraph.testing.datasets import fake_encoders, make_dataset
 from mmgraph.testing.factories import randomise
@@ -51,7 +53,16 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toy]:
         ]
         table = queries.queries.set_column(2, "split", pa.array(split))
         tasks["descriptions"] = NodeRetrievalTask("descriptions", "text", table, folder)
-        yield Toy(folder, load_graph(folder), tasks)
+        # A number that the community and chance decide.
+        community = tasks["community"]
+        assert isinstance(community, NodeClassificationTask)
+        graph = load_graph(folder)
+        noise = torch.randn(graph.num_nodes, generator=torch.Generator().manual_seed(0)).tolist()
+        group = [int(label.split()[1]) for label in community.labels["label"].to_pylist()]
+        prices = [50 + 10 * number + 3 * extra for number, extra in zip(group, noise, strict=True)]
+        table = pa.table({"id": community.labels["id"], "value": prices, "split": community.labels["split"]})
+        tasks["price"] = NodeRegressionTask("price", table)
+        yield Toy(folder, graph, tasks)
 
 
 @pytest.fixture

@@ -21,12 +21,13 @@ from mmgraph.inference.embed import embed
 from mmgraph.nn.saving import encoder_digest
 from mmgraph.tasks.link_prediction import LinkPredictionTask
 from mmgraph.tasks.node_classification import NodeClassificationTask
+from mmgraph.tasks.node_regression import NodeRegressionTask
 from mmgraph.tasks.recommendation import RecommendationTask
 from mmgraph.tasks.retrieval import NodeRetrievalTask
 from mmgraph.training.evaluate import load_run_encoder
 from mmgraph.training.trainer import Trainer
 
-TASKS = ("community", "links", "recommend", "descriptions")
+TASKS = ("community", "price", "links", "recommend", "descriptions")
 
 
 @pytest.mark.parametrize("conv", ["sign", "gat", "sage"])
@@ -57,7 +58,7 @@ def test_training_improves_on_a_random_start(toy, encoder_of, settings, tmp_path
     losses = [json.loads(line)["loss"] for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert losses[-1] < losses[0]
     assert run.result["valid"] == max(history, key=lambda look: tuple(look["score"]))["metrics"]
-    if name != "community":  # its head starts at the best linear classifier
+    if name not in ("community", "price"):  # their heads start at the best linear model
         assert tuple(run.result["valid"].values()) != tuple(history[0]["metrics"].values())
 
 
@@ -89,6 +90,8 @@ def _with_permuted_test(task):
 
     if isinstance(task, NodeClassificationTask):
         return NodeClassificationTask(task.name, permuted(task.labels, "label"), task.multi_label)
+    if isinstance(task, NodeRegressionTask):
+        return NodeRegressionTask(task.name, permuted(task.values, "value"))
     if isinstance(task, NodeRetrievalTask):
         return NodeRetrievalTask(task.name, task.modality, permuted(task.queries, "id"), task.root)
     table = task.edges if isinstance(task, LinkPredictionTask) else task.interactions
@@ -168,6 +171,13 @@ def test_a_kill_after_a_better_look_loses_nothing(toy, encoder_of, settings, tmp
     parts = call("parts")
     assert parts.result == whole.result
     assert encoder_digest(parts.encoder) == encoder_digest(whole.encoder)
+
+
+def test_the_last_step_is_looked_at_too(toy, encoder_of, settings, tmp_path) -> None:
+    config = settings(steps=8, eval_every=3)
+    finetune(encoder_of(toy.graph), toy.graph, toy.tasks["community"], config, out=tmp_path / "run")
+    history = json.loads((tmp_path / "run" / "validation.json").read_text())
+    assert [look["step"] for look in history] == [0, 3, 6, 8]
 
 
 def test_adapters_are_folded_into_a_plain_model(toy, encoder_of, settings, tmp_path) -> None:

@@ -15,6 +15,7 @@ from mmgraph.inference.table import EmbeddingTable
 from mmgraph.tasks.base import Task
 from mmgraph.tasks.link_prediction import LinkPredictionTask
 from mmgraph.tasks.node_classification import NodeClassificationTask
+from mmgraph.tasks.node_regression import NodeRegressionTask
 from mmgraph.tasks.recommendation import RecommendationTask
 from mmgraph.tasks.retrieval import NodeRetrievalTask
 from mmgraph.testing.factories import make_graph
@@ -90,5 +91,7 @@ def _make_setting(num_nodes: int = 240, num_edges: int = 1500, seed: int = 0) ->
         RecommendationTask("recommend", "likes", "user", "item", pa.Table.from_pylist(likes)),
         NodeRetrievalTask("queries", "text", pa.table(queries)),
     ]
+    values = [100.0 + c**2 + 0.1 * (i % 7) for i, c in enumerate(community)]
+    tasks.append(NodeRegressionTask("price", pa.table({"id": ids, "value": values, "split": split})))
     table = EmbeddingTable.for_graph(graph, vectors, model="planted")
     return Setting(graph, table, {task.name: task for task in tasks})

@@ -17,8 +17,15 @@ from mmgraph.tasks.node_classification import NodeClassificationTask
 from mmgraph.tasks.recommendation import RecommendationTask
 from mmgraph.tasks.retrieval import NodeRetrievalTask
 
-NAMES = ("community", "traits", "links", "recommend", "queries")
-FIRST = {"community": "accuracy", "traits": "macro_auc", "links": "mrr", "recommend": "recall@20", "queries": "mrr"}
+NAMES = ("community", "traits", "links", "recommend", "queries", "price")
+FIRST = {
+    "community": "accuracy",
+    "traits": "macro_auc",
+    "links": "mrr",
+    "recommend": "recall@20",
+    "queries": "mrr",
+    "price": "spearman",
+}
 
 
 def _evaluate(setting: Any, name: str, **changes: Any) -> dict[str, float]:
@@ -106,6 +113,9 @@ def test_constant_embeddings_gain_nothing(setting: Any, name: str) -> None:
         assert metrics[FIRST[name]] < 0.03
     elif name == "traits":
         assert metrics["macro_auc"] == 0.5
+    elif name == "price":  # the mean of train, whatever the vector
+        assert metrics["spearman"] == 0.0
+        assert -0.05 < metrics["r2"] <= 0
     else:
         test = setting.tasks[name].examples("test")[1]
         assert metrics["accuracy"] in [float((test == c).double().mean()) for c in range(4)]

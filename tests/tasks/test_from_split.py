@@ -31,6 +31,7 @@ from mmgraph.splits.nodes import split_nodes_stratified
 from mmgraph.tasks.from_split import task_from_split
 from mmgraph.tasks.link_prediction import LinkPredictionTask
 from mmgraph.tasks.node_classification import NodeClassificationTask
+from mmgraph.tasks.node_regression import NodeRegressionTask
 from mmgraph.tasks.recommendation import RecommendationTask
 from mmgraph.testing.multigraphs import make_multigraph
 
@@ -172,6 +173,22 @@ def test_nodes_by_hand() -> None:
     assert [(row["id"], row["label"]) for row in lists.labels.to_pylist()] == [("a", ["x"]), ("c", ["x", "y"])]
 
 
+def test_numbers_become_values_on_request() -> None:
+    nan = float("nan")
+    for column, value in (([3, 4, 5, 10, 3], 10.0), ([3.0, 4.0, 5.0, 10.5, nan], 10.5)):
+        task = task_from_split("c", nodes(price=column), label="price", regression=True)
+        assert isinstance(task, NodeRegressionTask)
+        assert [tuple(row.values()) for row in task.values.to_pylist()] == [
+            ("a", 3.0, "train"),
+            ("b", 4.0, "train"),
+            ("c", 5.0, "valid"),
+            ("d", value, "test"),
+        ]
+        assert isinstance(task_from_split("c", nodes(label=column)), NodeClassificationTask)
+    gaps = task_from_split("c", nodes(label=[1.0, nan, None, 2.0, 3.0]), regression=True)
+    assert gaps.tables()["values"]["id"].to_pylist() == ["a", "d"]
+
+
 def test_a_stratified_split_can_be_evaluated() -> None:
     graph = encoded(0)
     labels = pa.table({"id": graph.node_ids.arrow, "label": [f"c{i % 2}" for i in range(20)]})
@@ -213,6 +230,22 @@ def test_a_stratified_split_can_be_evaluated() -> None:
             ),
             "task 't': the settings of the interaction split 'official' do not say 'user_type', 'item_type'; "
             "they hold: 'relation'",
+        ),
+        (
+            lambda: task_from_split("t", nodes(label=list("12345")), regression=True),
+            "task 't': expected numbers in column 'label' of the node split 'official', got string",
+        ),
+        (
+            lambda: task_from_split("t", nodes(label=pa.array([None] * 5, pa.float64())), regression=True),
+            "task 't': no node of the node split 'official' has a value in column 'label'",
+        ),
+        (
+            lambda: task_from_split("t", nodes(label=[1.0, 2.0, float("inf"), 1.0, 1.0]), regression=True),
+            "task 't', column 'value': expected a finite number, got inf for id 'c'",
+        ),
+        (
+            lambda: task_from_split("t", split_edges_random(encoded(0)), regression=True),
+            "task 't': regression needs a split of nodes, got the edge split 'random'",
         ),
         (lambda: task_from_split("a/b", METHODS["random"](encoded(0), 0)), "task name 'a/b'"),
     ],

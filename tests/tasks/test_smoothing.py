@@ -12,6 +12,7 @@ from mmgraph.tasks import smoothing
 from mmgraph.tasks.controls import raw_features, smoothed_features
 from mmgraph.tasks.link_prediction import LinkPredictionTask
 from mmgraph.tasks.node_classification import NodeClassificationTask
+from mmgraph.tasks.node_regression import NodeRegressionTask
 from mmgraph.tasks.smoothing import FORMS, SmoothedForm, best_smoothed
 
 FEW = (FORMS[0], FORMS[2], FORMS[4], FORMS[7])
@@ -27,6 +28,25 @@ def test_the_best_on_valid_is_chosen(setting: Any, name: str, metric: str) -> No
     assert torch.equal(best.table.vectors, best.form.table(graph).vectors)
     assert best.choice == f"{best.form.name}, the best of 4 smoothed forms on valid"
     assert best.table.model == "best smoothed"
+
+
+def test_the_best_for_values_has_the_least_error_and_reads_no_test_value(setting: Any, monkeypatch) -> None:
+    labels, graph = setting.tasks["community"].labels, setting.graph
+    values = [float(label[1:]) ** 2 for label in labels["label"].to_pylist()]
+    table = pa.table({"id": labels["id"], "value": values, "split": labels["split"]})
+    task = NodeRegressionTask("value", table)
+    best = best_smoothed(graph, task, forms=FEW)
+    errors = {form.name: task.evaluate(form.table(graph), graph, split="valid")["rmse"] for form in FEW}
+    assert {name: -score for name, score in best.scores.items()} == pytest.approx(errors)
+    assert errors[best.form.name] == min(errors.values())
+    far = [value + 7 * (split == "test") for value, split in zip(values, labels["split"].to_pylist(), strict=True)]
+    other = NodeRegressionTask("value", table.set_column(1, "value", pa.array(far)))
+    assert best_smoothed(graph, other, forms=FEW).scores == best.scores
+    monkeypatch.setattr(smoothing, "CHOOSING_ROWS", 50)
+    smaller = smoothing._with_fewer_train_rows(task)
+    assert isinstance(smaller, NodeRegressionTask)
+    assert smaller.num_examples("train") == 50
+    assert smaller.examples("valid")[1].tolist() == task.examples("valid")[1].tolist()
 
 
 def test_names_and_tables_of_forms(setting: Any) -> None:

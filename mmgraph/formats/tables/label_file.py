@@ -15,7 +15,15 @@ from mmgraph.formats.tables.defects import Defects
 from mmgraph.formats.tables.source import open_source
 
 
-def read_labels(path: Path, label: str, node_ids: NodeIds, *, others: Sequence[str] = (), id: str = "id") -> pa.Table:
+def read_labels(
+    path: Path,
+    label: str,
+    node_ids: NodeIds,
+    *,
+    others: Sequence[str] = (),
+    id: str = "id",
+    numbers: bool = False,
+) -> pa.Table:
     """Read the labels of nodes from a table (csv, tsv, jsonl, parquet).
 
     Args:
@@ -24,12 +32,14 @@ def read_labels(path: Path, label: str, node_ids: NodeIds, *, others: Sequence[s
         node_ids: Ids of the graph; those of the file must be among them.
         others: Further columns to read, those that the file has; text that holds numbers or dates becomes these.
         id: Column of the ids.
+        numbers: The labels are numbers: text is read as such, and NaN means no label.
 
     Returns:
         Columns `id`, `label` and others, one row for each node that has a label.
 
     Raises:
-        InputError: If the file or a column is missing, a cell is no text, or ids are unknown or occur twice.
+        InputError: If the file or a column is missing, a cell is no text, ids are unknown or occur twice, or a label is
+            no finite number where these are asked for.
     """
     defects = Defects()
     source = open_source(path, defects)
@@ -55,11 +65,41 @@ def read_labels(path: Path, label: str, node_ids: NodeIds, *, others: Sequence[s
     table = pa.table(columns)
     where = f"{path}, column {id}"
     node_ids.positions(NodeIds(table["id"], where=where).values, where=where)
+    if numbers:
+        values = _finite_numbers(table["label"], table["id"], f"{path}, column {label}")
+        table = table.set_column(table.column_names.index("label"), "label", values)
     labels = table["label"]
     known = pc.is_valid(labels)
     if pa.types.is_list(labels.type) or pa.types.is_large_list(labels.type):
         known = pc.fill_null(pc.greater(pc.list_value_length(labels), 0), False)
     return table.filter(known)
+
+
+def _finite_numbers(labels: pa.ChunkedArray, ids: pa.ChunkedArray, where: str) -> pa.ChunkedArray:
+    """Labels as float64, null for NaN."""
+    kind = labels.type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        labels = pc.utf8_trim_whitespace(labels)
+    elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
+        raise InputError(f"{where}: expected numbers, got {kind}")
+    try:
+        values = labels.cast(pa.float64(), safe=False)
+    except pa.ArrowInvalid:  # some text is no number: find it, to name it
+        wrong = next(row for row, label in enumerate(labels) if not _is_number(label))
+    else:
+        values = pc.if_else(pc.is_nan(values), pa.scalar(None, pa.float64()), values)
+        wrong = pc.index(pc.fill_null(pc.is_inf(values), False), True).as_py()
+        if wrong < 0:
+            return values
+    raise InputError(f"{where}: expected a finite number, got {labels[wrong].as_py()!r} for id {ids[wrong].as_py()!r}")
+
+
+def _is_number(label: pa.Scalar) -> bool:
+    try:
+        label.cast(pa.float64())
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def _numbers_or_moments(column: pa.ChunkedArray) -> pa.ChunkedArray:

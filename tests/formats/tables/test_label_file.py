@@ -50,6 +50,18 @@ def test_lists_of_labels(tmp_path: Path) -> None:
     assert read_labels(tmp_path / "labels.jsonl", "tags", IDS).to_pydict() == expected
 
 
+def test_numbers(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("id,price\na, 3\nb,-1e2\nc,\nd,nan\n")
+    expected = {"id": ["a", "b"], "label": [3.0, -100.0]}
+    assert read_labels(tmp_path / "labels.csv", "price", IDS, numbers=True).to_pydict() == expected
+    for column in (pa.array([3, -100, None]), pa.array([3.0, -100.0, float("nan")], pa.float32())):
+        pq.write_table(pa.table({"id": ["a", "b", "c"], "price": column}), tmp_path / "labels.parquet")
+        assert read_labels(tmp_path / "labels.parquet", "price", IDS, numbers=True).to_pydict() == expected
+    pq.write_table(pa.table({"id": ["a"], "price": [[3.0]]}), tmp_path / "labels.parquet")
+    with pytest.raises(InputError, match="column price: expected numbers, got list"):
+        read_labels(tmp_path / "labels.parquet", "price", IDS, numbers=True)
+
+
 @pytest.mark.parametrize(
     ("content", "options", "message"),
     [
@@ -57,6 +69,12 @@ def test_lists_of_labels(tmp_path: Path) -> None:
         (b"id,kind\na,x\nz,y\n", {}, "column id: 1 unknown ids: 'z'"),
         (b"id,kind\na,x\na,y\n", {}, "column id: 1 duplicate ids: 'a'"),
         (b"id,kind\na,x\n,y\n", {}, "column id: missing id in row 1"),
+        (
+            b"id,kind\na,1\nb,\nc,2 EUR\nd,x\n",
+            {"numbers": True},
+            "kind: expected a finite number, got '2 EUR' for id 'c'",
+        ),
+        (b"id,kind\na,1\nb,-inf\n", {"numbers": True}, "expected a finite number, got '-inf' for id 'b'"),
         (b"id,kind\n", {}, "expected at least one row, got none"),
         (b"", {}, "the file is empty"),
         (b"id,kind\na,x\nb,\xff\n", {}, "row 2: column kind: expected UTF-8, got byte 0xff"),
