@@ -11,7 +11,7 @@ all its edges, candidates keep theirs. Models are those of `study.py`; their run
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +37,12 @@ SHARES = (0.25, 0.5, 0.75, 1.0)
 WHOLE = "nothing 0"
 DEFAULT = ("raw", "smoothed", "single", "joint")
 FOLDER = "robustness"
+PARTS = ("cold", "sweep")
 
 
-def run_model(context: Context, name: str, model: Model, graph: LoadedGraph, seed: int) -> None:
+def run_model(
+    context: Context, name: str, model: Model, graph: LoadedGraph, seed: int, parts: Collection[str] = PARTS
+) -> None:
     """Sweep and cold nodes of one model and seed; written after each share, finished shares are kept."""
     path = record_path(context.out, graph.graph.name, name, seed, folder=FOLDER)
     record = job_record(context, name, model, graph, seed)
@@ -48,8 +51,9 @@ def run_model(context: Context, name: str, model: Model, graph: LoadedGraph, see
     before = read_json(path) if path.exists() else {}
     if (before.get("settings"), before.get("tasks")) == (record["settings"], digests):
         record = before
-    sweep(context, model, graph, seed, record["sweep"], lambda: write_json(path, record))
-    if record["cold"] is None:
+    if "sweep" in parts:
+        sweep(context, model, graph, seed, record["sweep"], lambda: write_json(path, record))
+    if "cold" in parts and record["cold"] is None:
         record["cold"] = cold(context, model, graph, seed)
         write_json(path, record)
 
@@ -166,6 +170,9 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=list(DEFAULT), help="controls that read features, or ours")
     parser.add_argument("--graphs", nargs="+", default=list(GRAPHS), help="graphs that joint models are trained on")
     parser.add_argument("--score", nargs="+", help="graphs to score, all of --graphs by default")
+    parser.add_argument(
+        "--parts", nargs="+", choices=PARTS, default=list(PARTS), help="the sweep takes most of the time"
+    )
     parser.add_argument("--config", type=Path, default=CONFIG)
     parser.add_argument("--steps", type=int, help="a trial, as in study.py")
     parser.add_argument("--device", default="cpu")
@@ -186,7 +193,7 @@ def main() -> None:
                     for graph in (context.load(one) for one in graphs if one in (args.score or graphs)):
                         unit = f"{model.claim(context, graph) or f'{name}-{graph.graph.name}'}-seed{seed}"
                         with claimed(args.out / "locks" / unit, wait=True):
-                            run_model(context, name, model, graph, seed)
+                            run_model(context, name, model, graph, seed, args.parts)
                         print(f"{graph.graph.name}: {name}, seed {seed}", flush=True)
         except InputError as error:
             raise SystemExit(f"error: {error}") from None
