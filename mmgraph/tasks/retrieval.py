@@ -88,8 +88,8 @@ class NodeRetrievalTask(Task):
         """Rank nodes by their cosine with the query; nothing is random.
 
         Returns:
-            `recall@1`, `recall@5`, `recall@10` (share of the relevant nodes), `hit@1`, `mrr` and `median_rank` (of
-            the best relevant node) and `tie_rate`.
+            `recall@1`, `recall@5`, `recall@10` (share of the relevant nodes), `ndcg@10` (binary), `hit@1`, `mrr` and
+            `median_rank` (of the best relevant node) and `tie_rate`.
 
         Raises:
             InputError: Also if `encode_query` is not given, or gives NaN, zero or too wide vectors.
@@ -100,7 +100,7 @@ class NodeRetrievalTask(Task):
             raise InputError(f"{self.where}: a retrieval task needs a query encoder (encode_query), got none")
         ranks, query_of_pair = self._ranks(table, graph, split, encode_query)
         per_query = per_list_metrics(ranks.rank, query_of_pair, (1, 5, 10))
-        names = ("recall@1", "recall@5", "recall@10", "hit@1")
+        names = ("recall@1", "recall@5", "recall@10", "ndcg@10", "hit@1")
         metrics = {name: float(per_query[name].mean()) for name in names}
         best = best_ranks(ranks.rank, query_of_pair)
         metrics["mrr"] = float(best.reciprocal().mean())

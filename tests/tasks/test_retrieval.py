@@ -41,6 +41,9 @@ def test_metrics_by_hand() -> None:
     assert metrics["recall@1"] == pytest.approx((1 / 2 + 0 + 0) / 3)
     assert metrics["recall@5"] == 1.0
     assert metrics["hit@1"] == pytest.approx(1 / 3)
+    # right: a at 1, c at 3, ideal ranks 1 and 2; up: e at 4.5; left: d at 2
+    right = (1 + 1 / math.log2(4)) / (1 + 1 / math.log2(3))
+    assert metrics["ndcg@10"] == pytest.approx((right + 1 / math.log2(5.5) + 1 / math.log2(3)) / 3)
     # ranks of the best relevant node: 1; 4.5 (tied with a); 2 (after e)
     assert metrics["mrr"] == pytest.approx((1 + 1 / 4.5 + 1 / 2) / 3)
     assert metrics["median_rank"] == pytest.approx(2.0)

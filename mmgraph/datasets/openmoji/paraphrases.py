@@ -16,8 +16,10 @@ from mmgraph.splits.groups import grouped_split
 FREE_SHARES = {"train": 0.75, "valid": 0.15, "test": 0.10}
 """Of the queries for groups that `name_queries` does not ask for; those that it asks for are in its split already."""
 EMPTY_WORDS = frozenset(
-    "a an and at emoji for in of on or the to with button clock face flag flags sign symbol "
-    "female male man men person woman women".split()
+    words(
+        "a an and at emoji for in of on or the to with button clock face flag flags sign symbol "
+        "female male man men person woman women"
+    )
 )
 """Words that do not make a new name: `zambia flag` (Zambia), `female singer` (woman singer)."""
 
