@@ -51,6 +51,17 @@ def test_metrics_by_hand() -> None:
     assert task.num_examples("test") == 3
 
 
+def test_metrics_of_single_queries_have_the_means() -> None:
+    task = _task(("right", "a"), ("right", "c"), ("up", "e"), ("left", "d"))
+    rows = task.evaluate_queries(TABLE, GRAPH, encode_query=_encode)
+    assert rows["query"].to_pylist() == ["left", "right", "up"]
+    assert rows["best_rank"].to_pylist() == [2.0, 1.0, 4.5]
+    assert rows["recall@1"].to_pylist() == [0.0, 0.5, 0.0]
+    means = task.evaluate(TABLE, GRAPH, encode_query=_encode)
+    for name in ("recall@1", "recall@5", "recall@10", "ndcg@10", "hit@1", "mrr"):
+        assert sum(rows[name].to_pylist()) / 3 == pytest.approx(means[name])
+
+
 def test_order_of_queries_and_chunks_do_not_matter(setting: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     task = setting.tasks["queries"]
     whole = task.evaluate(setting.table, setting.graph, encode_query=setting.encode_query)
