@@ -26,7 +26,7 @@ def build_parser() -> ArgumentParser:
         'search --run runs/joint --graph data/openmoji --text "laughing out loud" -k 5',
         "search --embeddings openmoji.parquet --id 1F600 --json",
         'search --run runs/joint --graph data/openmoji --like 1F697 --text "emergency" --not "taxi"',
-        "search --embeddings movielens.parquet --id u196 --type movie",
+        "search --embeddings movielens.parquet --id user:196 --type movie",
     )
     parser.add_argument("--embeddings", type=Path | None, help="Exported embeddings; computed from --run otherwise.")
     parser.add_argument("--run", type=Path | None, help="Run folder.")

@@ -44,6 +44,8 @@ class FinetuneConfig:
         hard_negatives: For retrieval: wrong nodes nearest to a query by the current model that it is contrasted with besides
             the others; 0 for none.
         hard_margin: A node is not mined if its cosine is above that of the nearest answer minus this; none mines it.
+        own_content: For retrieval: for each train query of a batch so many nodes are asked for by their own content of the
+            same modality, which keeps what a small number of queries would forget.
         mining_sample: Most nodes that are looked at when negatives are mined.
         seed: Seed of everything random.
         device: `auto` takes a GPU if there is one.
@@ -68,6 +70,7 @@ class FinetuneConfig:
     refresh_every: int = 20
     hard_negatives: int = 0
     hard_margin: float | None = None
+    own_content: float = 0.0
     mining_sample: int = 8192
     seed: int = 0
     device: str = "auto"
@@ -90,6 +93,8 @@ class FinetuneConfig:
         for name in ("hidden", "hard_negatives"):
             if getattr(self, name) < 0:
                 raise InputError(f"{name} must be 0 or more, got {getattr(self, name)}")
+        if self.own_content < 0:
+            raise InputError(f"own_content must be 0 or more, got {self.own_content}")
         if self.hard_margin is not None and not 0 <= self.hard_margin <= 2:
             raise InputError(f"hard_margin must lie in 0..2 or be none, got {self.hard_margin}")
         if self.encoder_lr <= 0 or self.temperature <= 0:

@@ -53,7 +53,7 @@ class Answers:
         self.graph, self.num_queries = graph, num_queries
         self.query_of_pair, self.node_of_pair = query_of_pair, node_of_pair
         self._adjacency = GraphEdges(graph).adjacency
-        self._content = [_content_codes(item.values, item.present) for item in graph.features.values()]
+        self._content = {name: _content_codes(item.values, item.present) for name, item in graph.features.items()}
 
     def right(self, queries: Tensor, nodes: Tensor) -> Tensor:
         """Whether a node answers a query, `[num_queries, num_nodes]`, bool.
@@ -69,9 +69,14 @@ class Answers:
         """Whether a node answers a query or is too close to an answer, `[num_queries, num_nodes]`, bool."""
         row, answer = self._pairs(queries)
         hit = (answer.unsqueeze(1) == nodes) | self._adjacency.neighbours_among(answer, nodes)
-        for code in self._content:
-            hit |= (code[answer].unsqueeze(1) == code[nodes]) & (code[nodes] >= 0)
+        for modality in self._content:
+            hit |= self.same_content(modality, answer, nodes)
         return self._any(row, hit, queries.numel())
+
+    def same_content(self, modality: str, rows: Tensor, nodes: Tensor) -> Tensor:
+        """Whether nodes have the same features of a modality, `[num_rows, num_nodes]`, bool; absent ones equal none."""
+        code = self._content[modality]
+        return (code[rows].unsqueeze(1) == code[nodes]) & (code[nodes] >= 0)
 
     def _pairs(self, queries: Tensor) -> tuple[Tensor, Tensor]:
         place = torch.full((self.num_queries,), -1, dtype=torch.int64, device=queries.device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ class RetrievalProblem(Problem):
     A query passes through the encoder as a node without neighbours, its frozen features are computed once. Negatives are
     the nodes that answer other queries of the batch, uniform nodes of the same types and, if asked for, hard ones: the
     nearest wrong nodes of the query by the current model, mined every `refresh_every` steps, see `mine`. A node that
-    answers the query is none. The loss is minus the logarithm of the share of the softmax that falls on the
+    answers the query is none. On request nodes are also asked for by their own text or picture (`own_content`). The loss is minus the logarithm of the share of the softmax that falls on the
     positives, `L_in` of [1] without the weights.
 
     Attributes:
@@ -90,19 +91,49 @@ class RetrievalProblem(Problem):
         chosen = self.order.seeds(step).to(device)
         random = generator(self.seed, "negatives", step, device=device)
         drawn = torch.randint(self.candidates.numel(), (self.config.num_negatives,), generator=random, device=device)
+        own = self._own_nodes(chosen.numel(), step)
         right = self.node_of_pair[torch.isin(self.query_of_pair, chosen)]
-        nodes = torch.unique(torch.cat([right, self.candidates[drawn]]))
+        nodes = torch.unique(torch.cat([right, own, self.candidates[drawn]]))
         hard = self._hard(chosen, step)
         hard = hard.masked_fill(torch.isin(hard, nodes), -1)  # those that every query has count once
         every = torch.unique(torch.cat([nodes, hard[hard >= 0]]))
-        asked = nn.functional.normalize(self._embed_queries(chosen), dim=1)
         found = nn.functional.normalize(self.vectors.of(every, step), dim=1)
-        scores = asked @ found[torch.searchsorted(every, nodes)].t()
+        shared = found[torch.searchsorted(every, nodes)]
+        asked = nn.functional.normalize(self._embed_queries(chosen), dim=1)
         place = torch.searchsorted(every, hard.clamp(min=0)).clamp(max=every.numel() - 1)
         hard_scores = (found[place] * asked.unsqueeze(1)).sum(dim=2).masked_fill(hard < 0, -torch.inf)
+        losses = self._contrast(asked @ shared.t(), self.answers.right(chosen, nodes), hard_scores)
+        if own.numel():
+            names = nn.functional.normalize(self._embed_own(own), dim=1)
+            same = self.answers.same_content(self.task.modality, own, nodes)
+            losses = torch.cat([losses, self._contrast(names @ shared.t(), same, names[:, :0])])
+        return losses.mean()
+
+    def _contrast(self, scores: Tensor, is_right: Tensor, hard_scores: Tensor) -> Tensor:
+        """Loss of every query, `[num_queries]`, from cosines with shared nodes and with hard negatives of its own."""
         share = (torch.cat([scores, hard_scores], dim=1) / self.config.temperature).log_softmax(dim=1)
-        wrong = ~self.answers.right(chosen, nodes)
-        return -share[:, : nodes.numel()].masked_fill(wrong, -torch.inf).logsumexp(dim=1).mean()
+        return -share[:, : scores.size(1)].masked_fill(~is_right, -torch.inf).logsumexp(dim=1)
+
+    def _own_nodes(self, count: int, step: int) -> Tensor:
+        """Distinct nodes that this step asks for by their own content, ascending."""
+        count = round(self.config.own_content * count)
+        random = generator(self.seed, "own content", step, device=self.encoder.device)
+        present = self.graph.features[self.task.modality].present
+        fit = self.candidates[present[self.candidates]]
+        if not count or not fit.numel():
+            return fit[:0]
+        drawn = torch.randint(fit.numel(), (count,), generator=random, device=fit.device)
+        own: Tensor = torch.unique(fit[drawn])
+        return own
+
+    def _embed_own(self, nodes: Tensor) -> Tensor:
+        """Embeddings of nodes by their content of the task's modality alone, as if they were queries."""
+        features = {name: item.take(nodes) for name, item in self.graph.features.items()}
+        for name, item in features.items():
+            if name != self.task.modality:
+                features[name] = replace(item, present=torch.zeros_like(item.present))
+        embedding: Tensor = self.encoder.encode_content(features, nodes.numel(), graph_name=self.graph.name).embedding
+        return embedding
 
     def _hard(self, chosen: Tensor, step: int) -> Tensor:
         """Positions of the hard negatives of queries, `[num_chosen, hard_negatives]`; -1 for none."""
@@ -134,7 +165,8 @@ class RetrievalProblem(Problem):
 
     def _embed_queries(self, numbers: Tensor) -> Tensor:
         features = {name: item.take(numbers) for name, item in self.features.items()}
-        return self.encoder.encode_content(features, numbers.numel(), graph_name=self.graph.name).embedding
+        embedding: Tensor = self.encoder.encode_content(features, numbers.numel(), graph_name=self.graph.name).embedding
+        return embedding
 
     def validate(self) -> Validation:
         """Mean reciprocal rank of the best relevant node."""

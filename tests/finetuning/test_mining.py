@@ -112,8 +112,9 @@ def test_mined_nodes_are_candidates_that_no_train_query_asks_for(toy, encoder_of
 def test_the_loss_by_hand_and_without_hard_negatives_as_before(toy, encoder_of, settings) -> None:
     """Softmax over answers of the batch, uniform nodes, and each query's own mined nodes."""
     task, encoder = toy.tasks["descriptions"], encoder_of(toy.graph)
-    for count in (0, 3):
-        problem = make_problem(encoder, toy.graph, task, settings(hard_negatives=count, batch_size=5))
+    for count, share in ((0, 0.0), (3, 0.0), (3, 2.0)):
+        config = settings(hard_negatives=count, batch_size=5, own_content=share)
+        problem = make_problem(encoder, toy.graph, task, config)
         loss = problem.loss(0)
         seen: dict[str, torch.Tensor] = {}
         real = problem.vectors.of
@@ -124,12 +125,23 @@ def test_the_loss_by_hand_and_without_hard_negatives_as_before(toy, encoder_of, 
         asked = normalize(problem._embed_queries(chosen), dim=1)
         every = asked @ unit.t() / problem.config.temperature
         own = problem.head.nodes[chosen]
-        shared = ~torch.isin(rows, own.flatten()) | torch.isin(rows, _pool(problem, chosen))
+        shared = (~torch.isin(rows, own.flatten()) | torch.isin(rows, _pool(problem, chosen))).expand(len(chosen), -1)
         mine_too = shared | (rows.unsqueeze(0).unsqueeze(2) == own.unsqueeze(1)).any(dim=2)
         right = problem.answers.right(chosen, rows)
         up = every.exp()
-        expected = -((up * right).sum(1) / (up * mine_too).sum(1)).log().mean()
-        torch.testing.assert_close(loss, expected)
+        losses = -((up * right).sum(1) / (up * mine_too).sum(1)).log()
+        asked_own = problem._own_nodes(chosen.numel(), 0)
+        assert 2 * chosen.numel() >= asked_own.numel() >= 1 if share else asked_own.numel() == 0
+        if share:  # nodes asked for by their own text: a node is right if it has that text
+            text = toy.graph.features["text"]
+            assert text.present[asked_own].all()
+            features = {name: item.take(asked_own) for name, item in toy.graph.features.items()}
+            features["image"] = replace(features["image"], present=torch.zeros(asked_own.numel(), dtype=torch.bool))
+            names = encoder.encode_content(features, asked_own.numel(), graph_name=toy.graph.name).embedding
+            up = (normalize(names, dim=1) @ unit.t() / problem.config.temperature).exp()[:, shared[0]]
+            same = (text.values[asked_own].unsqueeze(1) == text.values[rows]).all(dim=2) & text.present[rows]
+            losses = torch.cat([losses, -((up * same[:, shared[0]]).sum(1) / up.sum(1)).log()])
+        torch.testing.assert_close(loss, losses.mean())
         assert (count == 0) == (mine_too.all().item())
 
 
@@ -144,7 +156,8 @@ def _pool(problem, chosen):
 
     random = generator(problem.seed, "negatives", 0)
     drawn = torch.randint(problem.candidates.numel(), (problem.config.num_negatives,), generator=random)
-    return torch.cat([problem.node_of_pair[torch.isin(problem.query_of_pair, chosen)], problem.candidates[drawn]])
+    right = problem.node_of_pair[torch.isin(problem.query_of_pair, chosen)]
+    return torch.cat([right, problem.candidates[drawn], problem._own_nodes(chosen.numel(), 0)])
 
 
 @pytest.mark.parametrize("stop", [7])
@@ -187,6 +200,7 @@ def test_an_interrupted_run_goes_on_with_the_same_mined_nodes(
     [
         ({"hard_negatives": -1}, "hard_negatives must be 0 or more, got -1"),
         ({"hard_margin": 3.0}, "hard_margin must lie in 0..2 or be none, got 3.0"),
+        ({"own_content": -0.5}, "own_content must be 0 or more, got -0.5"),
         ({"mining_sample": 0}, "mining_sample must be at least 1, got 0"),
     ],
 )
