@@ -23,7 +23,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from mmgraph.data.graph import MultimodalGraph
 from mmgraph.data.store import load_graph
@@ -50,7 +52,7 @@ RAW = "names alone"
 MINING: tuple[dict[str, Any], ...] = (
     {"hard_negatives": 0},
     {"hard_negatives": 8},
-    {"hard_negatives": 8, "hard_margin": 0.05},
+    {"hard_negatives": 8, "hard_margin": 0.1},
 )
 MODES: dict[str, dict[str, Any]] = {"full": {"encoder_lr": 0.1}, "adapter": {"encoder_lr": 0.3, "rank": 8}}
 SHARED: dict[str, Any] = {
@@ -62,6 +64,8 @@ SHARED: dict[str, Any] = {
     "patience": 3,
 }
 LEVELS: tuple[Level, ...] = ("last", "blend", Blend(content=0.3, smoothed=0.0))
+HYBRIDS = (0.5, 1.0)
+"""Weights of the cosine of the raw names beside that of the embedding, as in hybrid search."""
 BOOTSTRAPS = 10_000
 
 Encode = Callable[[Sequence[str]], Tensor]
@@ -101,7 +105,9 @@ def compute(arguments: argparse.Namespace, results: dict[str, Any], path: Path) 
     graph = load_graph(arguments.graph)
     tasks = {name: task for name, task in load_tasks(arguments.graph).items() if name in TASKS}
     encoders = frozen_encoders(graph, ["text", "image"])
-    for label, searched in controls(graph, encoders).items():
+    untrained = controls(graph, encoders)
+    names = untrained[RAW]
+    for label, searched in untrained.items():
         if label not in results:
             results[label] = {"-": evaluated(searched, graph, tasks)}
             write_json(path, results)
@@ -112,6 +118,7 @@ def compute(arguments: argparse.Namespace, results: dict[str, Any], path: Path) 
             variants.append((variant_name(mode, mining), {"mode": mode, **SHARED, **MODES[mode], **mining}))
         for name, changes in variants:
             labels = [f"{name}, {level_name(level)}" for level in LEVELS]
+            labels += [f"{name}, last + {weight} names" for weight in HYBRIDS]
             if all(str(seed) in results.get(label, {}) for label in labels):
                 continue
             start = time.monotonic()
@@ -120,8 +127,10 @@ def compute(arguments: argparse.Namespace, results: dict[str, Any], path: Path) 
                 config = FinetuneConfig(seed=seed, device="cpu", **changes)
                 out = arguments.out / name.replace(" ", "-") / f"seed{seed}"
                 tuned = finetune(encoder, graph, tasks[TRAINED_ON], config, out=out).encoder
-            for label, level in zip(labels, LEVELS, strict=True):
-                found = evaluated(of_encoder(tuned, graph, encoders, level), graph, tasks)
+            ways = [of_encoder(tuned, graph, encoders, level) for level in LEVELS]
+            ways += [with_names(ways[0], names, weight) for weight in HYBRIDS]
+            for label, searched in zip(labels, ways, strict=True):
+                found = evaluated(searched, graph, tasks)
                 results.setdefault(label, {})[str(seed)] = found
                 value = np.mean(found[TRAINED_ON]["valid"]["mrr"])
                 print(f"{label}, seed {seed}: valid MRR {value:.4f}, {time.monotonic() - start:.0f} s", flush=True)
@@ -160,6 +169,20 @@ def of_encoder(
         return lambda items: queries.encode(**{modality: list(items)})  # type: ignore[arg-type]
 
     return Searched(embed(encoder, graph, level=level), tuple(graph.features), encode)
+
+
+def with_names(one: Searched, names: Searched, weight: float) -> Searched:
+    """Both cosines added up: unit vectors side by side. Pictures as queries are no names, so only texts can be asked."""
+
+    def side_by_side(first: Tensor, second: Tensor) -> Tensor:
+        return torch.cat([normalize(first, dim=1), weight**0.5 * normalize(second, dim=1)], dim=1)
+
+    def encode(modality: str) -> Encode:
+        first, second = one.encode(modality), names.encode(modality)
+        return lambda items: side_by_side(first(items), second(items))
+
+    vectors = side_by_side(one.table.vectors, names.table.vectors)
+    return Searched(replace(one.table, vectors=vectors), names.modalities, encode)
 
 
 def evaluated(searched: Searched, graph: MultimodalGraph, tasks: dict[str, Any]) -> dict[str, Queries]:
