@@ -60,18 +60,29 @@ class Answers:
 
         Args:
             queries: `[num_queries]`: distinct numbers of queries.
-            nodes: `[num_nodes]`: positions of nodes.
+            nodes: `[num_nodes]`: positions of distinct nodes.
         """
         row, answer = self._pairs(queries)
-        return self._any(row, answer.unsqueeze(1) == nodes, queries.numel())
+        column = torch.full((self.graph.num_nodes,), -1, dtype=torch.int64, device=nodes.device)
+        column[nodes] = torch.arange(nodes.numel(), device=nodes.device)
+        known = column[answer] >= 0
+        found = torch.zeros(queries.numel(), nodes.numel(), dtype=torch.bool, device=nodes.device)
+        found[row[known], column[answer[known]]] = True
+        return found
 
     def protected(self, queries: Tensor, nodes: Tensor) -> Tensor:
         """Whether a node answers a query or is too close to an answer, `[num_queries, num_nodes]`, bool."""
         row, answer = self._pairs(queries)
-        hit = (answer.unsqueeze(1) == nodes) | self._adjacency.neighbours_among(answer, nodes)
-        for modality in self._content:
-            hit |= self.same_content(modality, answer, nodes)
-        return self._any(row, hit, queries.numel())
+        found = self.right(queries, nodes)
+        # A query may have any number of answers: a bounded number of pairs at once.
+        step = max(1, SCORES_PER_CHUNK // max(1, nodes.numel()))
+        for part, few in zip(torch.split(row, step), torch.split(answer, step), strict=True):
+            hit = self._adjacency.neighbours_among(few, nodes)
+            for modality in self._content:
+                hit |= self.same_content(modality, few, nodes)
+            pair, column = torch.nonzero(hit, as_tuple=True)
+            found[part[pair], column] = True
+        return found
 
     def same_content(self, modality: str, rows: Tensor, nodes: Tensor) -> Tensor:
         """Whether nodes have the same features of a modality, `[num_rows, num_nodes]`, bool; absent ones equal none."""
@@ -83,11 +94,6 @@ class Answers:
         place[queries] = torch.arange(queries.numel(), device=queries.device)
         row = place[self.query_of_pair]
         return row[row >= 0], self.node_of_pair[row >= 0]
-
-    @staticmethod
-    def _any(row: Tensor, hit: Tensor, count: int) -> Tensor:
-        found = torch.zeros(count, hit.size(1), dtype=torch.int32, device=hit.device)
-        return found.index_add_(0, row, hit.to(torch.int32)) > 0
 
 
 def _content_codes(values: Tensor, present: Tensor) -> Tensor:
