@@ -64,7 +64,8 @@ SHARED: dict[str, Any] = {
     "patience": 3,
 }
 LEVELS: tuple[Level, ...] = ("last", "blend", Blend(content=0.3, smoothed=0.0))
-HYBRIDS = (0.5, 1.0)
+HYBRID = " + {} names"
+HYBRIDS = (0.5, 1.0, 2.0)
 """Weights of the cosine of the raw names beside that of the embedding, as in hybrid search."""
 BOOTSTRAPS = 10_000
 
@@ -107,6 +108,10 @@ def compute(arguments: argparse.Namespace, results: dict[str, Any], path: Path) 
     encoders = frozen_encoders(graph, ["text", "image"])
     untrained = controls(graph, encoders)
     names = untrained[RAW]
+    untrained |= {
+        f"smoothed features{HYBRID.format(weight)}": with_names(untrained["smoothed features"], names, weight)
+        for weight in HYBRIDS
+    }
     for label, searched in untrained.items():
         if label not in results:
             results[label] = {"-": evaluated(searched, graph, tasks)}
@@ -118,7 +123,7 @@ def compute(arguments: argparse.Namespace, results: dict[str, Any], path: Path) 
             variants.append((variant_name(mode, mining), {"mode": mode, **SHARED, **MODES[mode], **mining}))
         for name, changes in variants:
             labels = [f"{name}, {level_name(level)}" for level in LEVELS]
-            labels += [f"{name}, last + {weight} names" for weight in HYBRIDS]
+            labels += [f"{name}, last{HYBRID.format(weight)}" for weight in HYBRIDS]
             if all(str(seed) in results.get(label, {}) for label in labels):
                 continue
             start = time.monotonic()
@@ -251,12 +256,18 @@ def bootstrap(ours: np.ndarray, other: np.ndarray) -> tuple[float, float, float]
 def tables_of(summary: dict[str, Any]) -> str:
     """A table per task: mean and standard deviation over seeds in percent, and the differences from the names alone."""
     tuned = [label for label in summary if label.startswith("tuned")]
-    rows = [label for label in summary if not label.startswith("tuned")]
-    for mode in MODES:
-        mine = [label for label in tuned if label.startswith(f"tuned {mode}")]
-        for part in ([x for x in mine if "hard" not in x], [x for x in mine if "hard" in x]):
-            rows += [chosen(summary, part)] if part else []
     best = chosen(summary, tuned) if tuned else None
+    # Of hybrids, and of what is tuned, the best by valid of each kind.
+    families = ["smoothed features", "pre-trained"]
+    families += [f"tuned {mode}{hard}" for mode in MODES for hard in (",", " 8 hard")]
+    rows = [
+        label for label in summary if label not in tuned and (label == "smoothed names" or not label.endswith(" names"))
+    ]
+    for family in families:
+        mine = [label for label in summary if label.startswith(family)]
+        for is_hybrid in (False, True):
+            kind = [label for label in mine if label.endswith(" names") is is_hybrid and label not in rows]
+            rows += [chosen(summary, kind)] if kind else []
     lines = []
     head = f"| | valid mrr | {' | '.join(SHOWN)} | mrr against {RAW} | recall@10 against {RAW} |"
     for task in TASKS:
