@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from mmgraph.formats.tables import import_tables, read_tables, write_tables
     from mmgraph.formats.tables.guess import guess_mapping
     from mmgraph.formats.tables.mapping import EdgeTable, InteractionTable, NodeTable, TablesMapping, load_mapping
+    from mmgraph.inference.compose import compose_query
     from mmgraph.inference.embed import embed
     from mmgraph.inference.levels import Blend
     from mmgraph.inference.query import QueryEncoder
@@ -119,6 +120,7 @@ _HOME = {
     "build_dataset": "mmgraph.datasets",
     "bundle_from_ogb": "mmgraph.formats.ogb",
     "bundle_from_pyg": "mmgraph.formats.pyg",
+    "compose_query": "mmgraph.inference.compose",
     "content_groups": "mmgraph.splits.content",
     "embed": "mmgraph.inference.embed",
     "encode": "mmgraph.encoders.by_name",
@@ -284,6 +286,7 @@ __all__ = [  # noqa: RUF022  (by topic)
     "InputError",
     "MissingExtraError",
     "QueryEncoder",
+    "compose_query",
     "embed",
     "evaluate_clustering",
     "kmeans",

@@ -43,7 +43,13 @@ class FinetuneConfig:
         num_negatives: Nodes that a link or query is contrasted with.
         hold_out: For links and recommendation: share of the pairs of the asked relations that leaves the graph for a
             while and is learnt from, see `sampling.hold_out` of pre-training.
-        refresh_every: Steps until another part is drawn.
+        refresh_every: Steps until another part is drawn, and until hard negatives are mined anew.
+        hard_negatives: For retrieval: wrong nodes nearest to a query by the current model that it is contrasted with besides
+            the others; 0 for none.
+        hard_margin: A node is not mined if its cosine is above that of the nearest answer minus this; none mines it.
+        own_content: For retrieval: for each train query of a batch so many nodes are asked for by their own content of the
+            same modality, which keeps what a small number of queries would forget.
+        mining_sample: Most nodes that are looked at when negatives are mined.
         seed: Seed of everything random.
         device: `auto` takes a GPU if there is one.
         optim: Optimiser of the head; the encoder has the same with `encoder_lr`.
@@ -66,6 +72,10 @@ class FinetuneConfig:
     num_negatives: int = 1024
     hold_out: float = 0.3
     refresh_every: int = 20
+    hard_negatives: int = 0
+    hard_margin: float | None = None
+    own_content: float = 0.0
+    mining_sample: int = 8192
     seed: int = 0
     device: str = "auto"
     optim: OptimConfig = field(default_factory=_default_optim)
@@ -81,11 +91,17 @@ class FinetuneConfig:
         for name, allowed in choices:
             if getattr(self, name) not in allowed:
                 raise unknown_choice(name, str(getattr(self, name)), allowed)
-        for name in ("steps", "batch_size", "eval_every", "patience", "rank", "num_negatives", "refresh_every"):
+        counts = ("steps", "batch_size", "eval_every", "patience", "rank", "num_negatives", "refresh_every")
+        for name in (*counts, "mining_sample"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.hidden < 0:
-            raise InputError(f"hidden must be 0 or more, got {self.hidden}")
+        for name in ("hidden", "hard_negatives"):
+            if getattr(self, name) < 0:
+                raise InputError(f"{name} must be 0 or more, got {getattr(self, name)}")
+        if self.own_content < 0:
+            raise InputError(f"own_content must be 0 or more, got {self.own_content}")
+        if self.hard_margin is not None and not 0 <= self.hard_margin <= 2:
+            raise InputError(f"hard_margin must lie in 0..2 or be none, got {self.hard_margin}")
         if self.encoder_lr <= 0 or self.temperature <= 0:
             raise InputError(f"encoder_lr and temperature must be above 0, got {self.encoder_lr}, {self.temperature}")
         for name in ("dropout", "hold_out"):

@@ -21,6 +21,9 @@ from mmgraph.tasks.base import QueryFunction, Task, checked_table
 if TYPE_CHECKING:
     from mmgraph.inference.table import EmbeddingTable
 
+METRICS = ("recall@1", "recall@5", "recall@10", "ndcg@10", "hit@1")
+"""Means over queries; a relevant node with a tie has its mean rank."""
+
 
 class NodeRetrievalTask(Task):
     """Full ranking of nodes for free queries.
@@ -88,24 +91,51 @@ class NodeRetrievalTask(Task):
         """Rank nodes by their cosine with the query; nothing is random.
 
         Returns:
-            `recall@1`, `recall@5`, `recall@10` (share of the relevant nodes), `hit@1`, `mrr` and `median_rank` (of
-            the best relevant node) and `tie_rate`.
+            `recall@1`, `recall@5`, `recall@10` (share of the relevant nodes), `ndcg@10` (binary), `hit@1`, `mrr` and
+            `median_rank` (of the best relevant node) and `tie_rate`.
 
         Raises:
             InputError: Also if `encode_query` is not given, or gives NaN, zero or too wide vectors.
         """
         del seed
+        per_query, tied = self._per_query(table, graph, split, encode_query)
+        metrics = {name: float(per_query[name].mean()) for name in METRICS}
+        metrics["mrr"] = float(per_query["mrr"].mean())
+        metrics["median_rank"] = float(per_query["best_rank"].quantile(0.5))
+        return metrics | {"tie_rate": tied}
+
+    def evaluate_queries(
+        self, table: EmbeddingTable, graph: MultimodalGraph, *, encode_query: QueryFunction, split: str = "test"
+    ) -> pa.Table:
+        """What `evaluate` takes the means of, for tests of significance and for a look at single queries.
+
+        Returns:
+            One row per query, by query: `query`, `recall@1`, `recall@5`, `recall@10`, `ndcg@10`, `hit@1`, `mrr` (reciprocal
+            of the best rank) and `best_rank`.
+
+        Raises:
+            InputError: As `evaluate`.
+        """
+        per_query, _ = self._per_query(table, graph, split, encode_query)
+        columns = {name: per_query[name].cpu().numpy() for name in (*METRICS, "mrr", "best_rank")}
+        return pa.table({"query": self._queries(split), **columns})
+
+    def _per_query(
+        self, table: EmbeddingTable, graph: MultimodalGraph, split: str, encode_query: QueryFunction | None
+    ) -> tuple[dict[str, Tensor], float]:
+        """Metrics `[num_queries]` by name, and the share of ranks that are ties."""
         self.check_split(split)
         if encode_query is None:
             raise InputError(f"{self.where}: a retrieval task needs a query encoder (encode_query), got none")
         ranks, query_of_pair = self._ranks(table, graph, split, encode_query)
-        per_query = per_list_metrics(ranks.rank, query_of_pair, (1, 5, 10))
-        names = ("recall@1", "recall@5", "recall@10", "hit@1")
-        metrics = {name: float(per_query[name].mean()) for name in names}
         best = best_ranks(ranks.rank, query_of_pair)
-        metrics["mrr"] = float(best.reciprocal().mean())
-        metrics["median_rank"] = float(best.quantile(0.5))
-        return metrics | {"tie_rate": float(ranks.tied.double().mean())}
+        found = per_list_metrics(ranks.rank, query_of_pair, (1, 5, 10))
+        return found | {"mrr": best.reciprocal(), "best_rank": best}, float(ranks.tied.double().mean())
+
+    def _queries(self, split: str) -> list[str]:
+        """Distinct queries of a split, ascending."""
+        found: list[str] = self.queries.filter(pc.equal(self.queries["split"], split))["query"].unique().to_pylist()
+        return found
 
     def _ranks(
         self, table: EmbeddingTable, graph: MultimodalGraph, split: str, encode_query: QueryFunction
@@ -118,7 +148,7 @@ class NodeRetrievalTask(Task):
         candidates = torch.nonzero(torch.isin(aligned.node_type, types)).flatten()
         rows = self.queries.filter(pc.equal(self.queries["split"], split))
         relevant = torch.searchsorted(candidates, aligned.find(rows["id"], self.where))
-        queries = rows["query"].unique().to_pylist()
+        queries = self._queries(split)
         number = {query: i for i, query in enumerate(queries)}
         query_of_pair = torch.tensor([number[query] for query in rows["query"].to_pylist()])  # ascending
         encoded = self._encode(queries, encode_query, table.dim).to(device)

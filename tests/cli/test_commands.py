@@ -151,6 +151,45 @@ def test_a_query_takes_the_level_of_the_table(workspace, tmp_path, level: str, c
     assert found[0] != found[1]
 
 
+def test_search_like_a_node_but(workspace, capsys) -> None:
+    run = ["search", "--run", str(workspace.run), "--graph", str(workspace.graph), "-k", "5", "--json"]
+
+    def found(*query: str) -> list[dict[str, object]]:
+        assert main([*run, *query]) == 0
+        return _results(capsys)
+
+    like = ("--like", "n0000")
+    alone, changed = found("--id", "n0000"), found(*like, "--text", "a red circle")
+    assert "n0000" not in {row["id"] for row in changed}
+    assert found(*like, "--text", "a red circle", "--weight", "1e-6")[0]["id"] == alone[0]["id"]
+    heavy = found(*like, "--text", "a red circle", "--weight", "1e6")
+    text = [row for row in found("--text", "a red circle") if row["id"] != "n0000"]
+    assert [row["id"] for row in heavy[:4]] == [row["id"] for row in text[:4]]
+    away = found(*like, "--text", "a red circle", "--not", "blue")
+    assert {row["score"] for row in away}.isdisjoint(row["score"] for row in changed)
+    table = read_table(workspace.table)
+    from mmgraph.data.store import load_graph
+    from mmgraph.inference.compose import compose_query
+    from mmgraph.training.evaluate import load_run_encoder, query_encoder
+
+    graph = load_graph(workspace.graph)
+    encoder = query_encoder(load_run_encoder(workspace.run), graph, ["text"])
+    query = compose_query(table, like="n0000", text="a red circle", without="blue", encoder=encoder)
+    expected = table.search(query.vector, 5, exclude=query.exclude)
+    assert [row["id"] for row in away] == expected.ids()[0]
+
+
+def test_a_node_of_one_type_finds_those_of_another(workspace, capsys) -> None:
+    table = read_table(workspace.table)
+    user = table.node_ids[int(table.nodes_of_type("user")[0])]
+    for asked, other in ((user, "item"), ("n0000", "user")):
+        words = ["--embeddings", str(workspace.table), "--id", str(asked), "--type", other, "-k", "4", "--json"]
+        assert main(["search", *words]) == 0
+        rows = _results(capsys)
+        assert [row["type"] for row in rows] == [other] * 4
+        assert [row["id"] for row in rows] == table.search(table.vectors_of([asked]), 4, node_type=other).ids()[0]
+
+
 def test_search_prints_a_table(workspace, capsys) -> None:
     assert main(["search", "--embeddings", str(workspace.table), "--id", "n0000", "--type", "user", "-k", "2"]) == 0
     lines = capsys.readouterr().out.splitlines()

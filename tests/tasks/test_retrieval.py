@@ -42,11 +42,25 @@ def test_metrics_by_hand() -> None:
     assert metrics["recall@1"] == pytest.approx((1 / 2 + 0 + 0) / 3)
     assert metrics["recall@5"] == 1.0
     assert metrics["hit@1"] == pytest.approx(1 / 3)
+    # right: a at 1, c at 3, ideal ranks 1 and 2; up: e at 4.5; left: d at 2
+    right = (1 + 1 / math.log2(4)) / (1 + 1 / math.log2(3))
+    assert metrics["ndcg@10"] == pytest.approx((right + 1 / math.log2(5.5) + 1 / math.log2(3)) / 3)
     # ranks of the best relevant node: 1; 4.5 (tied with a); 2 (after e)
     assert metrics["mrr"] == pytest.approx((1 + 1 / 4.5 + 1 / 2) / 3)
     assert metrics["median_rank"] == pytest.approx(2.0)
     assert metrics["tie_rate"] == pytest.approx(1 / 4)
     assert task.num_examples("test") == 3
+
+
+def test_metrics_of_single_queries_have_the_means() -> None:
+    task = _task(("right", "a"), ("right", "c"), ("up", "e"), ("left", "d"))
+    rows = task.evaluate_queries(TABLE, GRAPH, encode_query=_encode)
+    assert rows["query"].to_pylist() == ["left", "right", "up"]
+    assert rows["best_rank"].to_pylist() == [2.0, 1.0, 4.5]
+    assert rows["recall@1"].to_pylist() == [0.0, 0.5, 0.0]
+    means = task.evaluate(TABLE, GRAPH, encode_query=_encode)
+    for name in ("recall@1", "recall@5", "recall@10", "ndcg@10", "hit@1", "mrr"):
+        assert sum(rows[name].to_pylist()) / 3 == pytest.approx(means[name])
 
 
 def test_order_of_queries_and_chunks_do_not_matter(setting: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from mmgraph.data.raw import RawGraph
 from mmgraph.data.relation import Relation
 from mmgraph.datasets.base import BuildOptions
 from mmgraph.datasets.manifest import BuildRecord
+from mmgraph.datasets.openmoji.paraphrases import paraphrases
 from mmgraph.datasets.openmoji.pictures import picture_folder, rasterise
 from mmgraph.datasets.openmoji.pinned import drawn_counts, expected_counts
 from mmgraph.datasets.openmoji.sequences import SYMMETRIC_RELATIONS, Edges, emoji_relations, variant_groups
@@ -77,9 +78,11 @@ def build_openmoji(folder: Path, options: BuildOptions, *, only: Collection[str]
     groups = variant_groups(keys, relations)
     digests = [file_digest(path) for path in pictures]
 
+    alike, names = look_alikes(emoji, groups, digests), name_queries(emoji, options.seed)
     tasks: list[Task] = [
-        NodeClassificationTask("category", category_labels(emoji, look_alikes(emoji, groups, digests), options.seed)),
-        NodeRetrievalTask("name_queries", "text", name_queries(emoji, options.seed), folder),
+        NodeClassificationTask("category", category_labels(emoji, alike, options.seed)),
+        NodeRetrievalTask("name_queries", "text", names, folder),
+        NodeRetrievalTask("paraphrases", "text", paraphrases(emoji, alike, names, options.seed), folder),
         NodeRetrievalTask("foreign_names", "text", foreign_names(emoji, options.seed), folder),
     ]
     withheld: set[str] = set()

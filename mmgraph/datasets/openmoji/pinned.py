@@ -26,6 +26,9 @@ _QUERIES_OF_SEED_0 = {
     "tasks.name_queries.test": 105,
     "tasks.foreign_names.valid": 125,
     "tasks.foreign_names.test": 375,
+    "tasks.paraphrases.train": 236,
+    "tasks.paraphrases.valid": 93,
+    "tasks.paraphrases.test": 154,
 }
 _HELD_OUT_OF_SEED_0 = {
     "edges.component_of": 2_209,

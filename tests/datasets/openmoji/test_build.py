@@ -63,6 +63,7 @@ def test_nodes_and_tasks(folder: Path, some_ids: list[str]) -> None:
         "image_queries": NodeRetrievalTask,
         "links": LinkPredictionTask,
         "name_queries": NodeRetrievalTask,
+        "paraphrases": NodeRetrievalTask,
     }
     assert raw.relations["gender_pair"].symmetric
     assert not raw.relations["component_of"].symmetric
@@ -124,7 +125,7 @@ def test_the_audit_finds_nothing(folder: Path) -> None:
 
 def test_without_holdout_nothing_is_missing(folder: Path, tmp_path: Path, cache: Path, some_ids: list[str]) -> None:
     whole = build(tmp_path / "whole", cache, some_ids, holdout=False)
-    assert sorted(load_tasks(whole)) == ["category", "foreign_names", "name_queries"]
+    assert sorted(load_tasks(whole)) == ["category", "foreign_names", "name_queries", "paraphrases"]
     held_out = pq.read_table(folder / "tasks" / "links" / "edges.parquet").num_rows
     rows = [pq.read_table(path / "edges.parquet").num_rows for path in (folder, whole)]
     assert rows[0] + held_out == rows[1]
