@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from mmgraph.data.graph import MultimodalGraph
-from mmgraph.errors import InputError
-from mmgraph.metrics.ranking import Ranks, ranking_metrics
+from mmgraph.metrics.ranking import Ranks, ranking_metrics, ranks_against
 from mmgraph.tasks.alignment import AlignedGraph, PairSet
 from mmgraph.tasks.link_prediction import LinkPredictionTask, rank_type
 
@@ -21,6 +20,8 @@ LinkScore = Callable[[Tensor, str, bool, Tensor], Tensor]
 given by their positions in the graph."""
 DEGREES = (0, 1, 3, 10, 100)
 """Lower ends of the groups of degrees in a report."""
+PAIRS_AT_ONCE = 64
+"""Edges with fixed negatives that are scored together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +57,9 @@ class LinkRanks:
 
 
 def rank_links(task: LinkPredictionTask, score: LinkScore, graph: MultimodalGraph, *, split: str = "test") -> LinkRanks:
-    """Full ranking as `LinkPredictionTask.ranks` does it, with another score than the cosine.
+    """Ranking as `LinkPredictionTask.ranks` does it, with another score than the cosine.
+
+    Among all nodes at both ends, or the target among the fixed negatives of its edge, where the task has them.
 
     Args:
         task: The task.
@@ -65,11 +68,9 @@ def rank_links(task: LinkPredictionTask, score: LinkScore, graph: MultimodalGrap
         split: `valid` or `test`.
 
     Raises:
-        InputError: If the task has fixed negatives, or something held out is in the graph.
+        InputError: If something held out is in the graph.
     """
     task.check_split(split)
-    if task.negatives_digest is not None:
-        raise InputError(f"{task.where}: has fixed negatives; only cosines are ranked against these")
     aligned = AlignedGraph(graph)
     held_out = task.check(aligned)
     known = PairSet(torch.cat([aligned.edges(), held_out, held_out.flip(0)], dim=1), aligned.num_nodes)
@@ -80,7 +81,20 @@ def rank_links(task: LinkPredictionTask, score: LinkScore, graph: MultimodalGrap
     number = torch.tensor([names.index(name) for name in relations])
     degree = torch.bincount(graph.message_edges()[0][1].cpu(), minlength=graph.num_nodes)
     order = torch.from_numpy(aligned.order)
-    parts, labels, degrees = [], [], []
+    parts: list[Ranks] = []
+    labels: list[str] = []
+    degrees: list[Tensor] = []
+    if task.negatives_digest is not None:
+        lists = task.edges["negatives"].filter(is_split).combine_chunks()
+        others = order[aligned.find(lists.flatten(), f"{task.where}, column 'negatives'")]
+        negatives = torch.split(others, pc.list_value_length(lists).to_pylist())
+        for i, name in enumerate(names):
+            rows = torch.nonzero(number == i).flatten()
+            pairs = order[chosen[:, rows]]
+            parts.append(_rank_among(score, name, pairs, [negatives[row] for row in rows.tolist()]))
+            labels += [name] * rows.numel()
+            degrees.append(degree[pairs[0]])
+        return LinkRanks(Ranks.cat(parts), labels, torch.cat(degrees))
     for i, name in enumerate(names):
         mine = chosen[:, number == i]
         for reverse in (False, True):
@@ -99,3 +113,22 @@ def rank_links(task: LinkPredictionTask, score: LinkScore, graph: MultimodalGrap
                 labels += [name] * some.size(1)
                 degrees.append(degree[order[torch.sort(some[0], stable=True).values]])
     return LinkRanks(Ranks.cat(parts), labels, torch.cat(degrees))
+
+
+def _rank_among(score: LinkScore, relation: str, pairs: Tensor, negatives: Sequence[Tensor]) -> Ranks:
+    """Rank the target of each pair `[2, num_pairs]` among the negatives of the pair; nodes by position in the graph."""
+    parts = []
+    for start in range(0, pairs.size(1), PAIRS_AT_ONCE):
+        source, target = pairs[:, start : start + PAIRS_AT_ONCE]
+        lists = negatives[start : start + PAIRS_AT_ONCE]
+        candidates, place = torch.unique(torch.cat([target, *lists]), return_inverse=True)
+        scores = score(source, relation, False, candidates)
+        rows = torch.arange(source.numel())
+        row = rows.repeat_interleave(torch.tensor([len(some) for some in lists]))
+        column = torch.cat([torch.arange(len(some)) for some in lists])
+        among = scores.new_full((source.numel(), int(column.max()) + 1), -torch.inf)
+        device = scores.device
+        found = scores[row.to(device), place[source.numel() :].to(device)]
+        among[row.to(device), column.to(device)] = found
+        parts.append(ranks_against(scores[rows.to(device), place[: source.numel()].to(device)], among))
+    return Ranks.cat(parts)
