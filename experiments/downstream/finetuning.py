@@ -68,8 +68,8 @@ NODES = (
 )
 PAIRS = (
     Variant("pre-trained, frozen", {"init": "run", "mode": "frozen"}),
-    Variant("pre-trained, full", {"init": "run", "mode": "full"}),
-    Variant("pre-trained, full, cosine", {"init": "run", "mode": "full", "decoder": "cosine"}),
+    Variant("pre-trained, full", {"init": "run", "mode": "full", "encoder_lr": 1.0}),
+    Variant("pre-trained, full, cosine", {"init": "run", "mode": "full", "encoder_lr": 1.0, "decoder": "cosine"}),
     Variant("from smoothed features, full", {"init": "untrained", "mode": "full", "encoder_lr": 1.0}),
     Variant("from random weights, full", {"init": "random", "mode": "full", "encoder_lr": 1.0}),
 )
