@@ -52,6 +52,8 @@ FORMATS: dict[str, TableFormat] = {
     "faiss-ivfpq": TableFormat(
         "faiss:write_ivfpq", store="faiss:FaissStore", extra="faiss", zero=False, update="faiss:upsert_ivfpq"
     ),
+    "lancedb": TableFormat("lancedb:write_lancedb", store="lancedb:LanceStore", extra="lancedb", zero=False),
+    "duckdb": TableFormat("duckdb:write_duckdb", store="duckdb:DuckStore", extra="duckdb", zero=False),
 }
 """Formats by name. A new one is one file and one line here."""
 

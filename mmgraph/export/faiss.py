@@ -153,7 +153,11 @@ class FaissStore(Store):
         return found
 
     def _search(
-        self, query: np.ndarray, k: int, node_type: str | None, among: np.ndarray | None
+        self,
+        query: np.ndarray,
+        k: int,
+        node_type: str | None,  # noqa: ARG002
+        among: np.ndarray | None,
     ) -> tuple[np.ndarray, np.ndarray]:
         faiss = require("faiss", extra="faiss")
         options: dict[str, Any] = {} if among is None else {"sel": faiss.IDSelectorBatch(among)}

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from mmgraph.data.ids import NodeIds
-from mmgraph.errors import InputError, unknown_choice
+from mmgraph.errors import InputError, first_few, unknown_choice
 from mmgraph.export.folder import read_manifest, read_rows
 from mmgraph.export.manifest import from_rows
 from mmgraph.inference.search import unit_queries
@@ -50,7 +50,8 @@ class Hits:
         query, rank = np.nonzero(self.positions.numpy() >= 0)
         frame = pd.DataFrame({"query": query, "rank": rank + 1, "score": self.scores.numpy()[query, rank]})
         found = self.rows.take(pa.array(self.positions.numpy()[query, rank])).to_pandas()
-        return pd.concat([frame, found[[name for name in found if name not in frame]]], axis=1)
+        whole: pd.DataFrame = pd.concat([frame, found[[name for name in found if name not in frame]]], axis=1)
+        return whole
 
 
 class Store(ABC):
@@ -194,6 +195,17 @@ class Store(ABC):
             best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
             positions, scores = np.take_along_axis(positions, best, 1), np.take_along_axis(scores, best, 1)
         return positions, scores
+
+    def _in_order(self, positions: np.ndarray, ids: list[Any], vectors: np.ndarray) -> np.ndarray:
+        """Vectors of these positions, from a library that gives ids and vectors `[len(ids), dim]` in any order."""
+        order = np.argsort(rows := self._positions_of(ids))
+        place = np.minimum(np.searchsorted(rows[order], positions), max(0, len(rows) - 1))
+        missing = positions if len(rows) == 0 else positions[rows[order][place] != positions]
+        if len(missing):
+            lost = first_few(self.node_ids[missing].tolist())
+            raise InputError(f"{self.path}: {len(missing):,} nodes of ids.parquet are not in the store: {lost}")
+        found: np.ndarray = vectors.reshape(len(ids), self.dim)[order][place]
+        return found
 
     def _positions_of(self, ids: list[Any]) -> np.ndarray:
         """Rows of ids that the library returned."""

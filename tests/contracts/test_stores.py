@@ -215,9 +215,10 @@ def test_a_killed_write_leaves_the_old_store(
         calls.append(args)
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):  # all is written, nothing is in place
-        patch.setattr("mmgraph.files.os.replace", die)
+    monkeypatch.setattr("mmgraph.files.os.replace", die)  # all is written, nothing is in place
+    with pytest.raises(KeyboardInterrupt):
         write_table(new, path, format=format, **{way: True})
+    monkeypatch.undo()
     assert calls
     assert [item.name for item in tmp_path.iterdir()] == ["out"]
     assert_same(read_table(path), old, format)
