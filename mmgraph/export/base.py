@@ -54,6 +54,16 @@ FORMATS: dict[str, TableFormat] = {
     ),
     "lancedb": TableFormat("lancedb:write_lancedb", store="lancedb:LanceStore", extra="lancedb", zero=False),
     "duckdb": TableFormat("duckdb:write_duckdb", store="duckdb:DuckStore", extra="duckdb", zero=False),
+    "qdrant": TableFormat(
+        "qdrant:write_qdrant",
+        store="qdrant:QdrantStore",
+        extra="qdrant",
+        zero=False,
+        options=("url",),
+        update="qdrant:upsert_qdrant",
+    ),
+    "usearch": TableFormat("usearch:write_usearch", store="usearch:UsearchStore", extra="usearch", zero=False),
+    "safetensors": TableFormat("safetensors:write_safetensors", "safetensors:read_safetensors"),
 }
 """Formats by name. A new one is one file and one line here."""
 

@@ -15,6 +15,7 @@ import torch
 from mmgraph.data.ids import NodeIds
 from mmgraph.errors import InputError
 from mmgraph.export.base import FORMATS, format_of, open_store, read_table, write_table
+from mmgraph.export.qdrant import point_id
 from mmgraph.inference.table import EmbeddingTable
 
 APPROXIMATE = {"faiss-hnsw": 0.95, "faiss-ivfpq": 0.5, "usearch": 0.95}
@@ -22,10 +23,13 @@ APPROXIMATE = {"faiss-hnsw": 0.95, "faiss-ivfpq": 0.5, "usearch": 0.95}
 NORMALISED = {"faiss", "faiss-hnsw", "faiss-ivfpq"}
 LOSSY = {"faiss-ivfpq"}
 SEARCHABLE = sorted(name for name, kind in FORMATS.items() if kind.store or kind.read)
-KINDS = ("strings", "integers", "unicode", "slashes", "quotes", "spaces")
+KINDS = ("strings", "integers", "unicode", "slashes", "quotes", "spaces", "odd")
 
 
 def some_ids(kind: str, count: int) -> list[Any]:
+    if kind == "odd":
+        odd = ["", " ", "\n", "\t", "NA", "null", "None", "%", "0", "00", "A", "a", "a "]
+        return [*odd, *some_ids("strings", count - len(odd))]
     shapes = {
         "strings": "n{}",
         "unicode": "\u6f22{} caf\u00e9 \U0001f600",
@@ -259,3 +263,75 @@ def test_manifest_says_what_is_in_the_store(tmp_path: Path, format: str) -> None
 def test_options_are_checked(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="format 'faiss' takes no option 'url'; it takes: none"):
         write_table(make_table(["a", "b"]), tmp_path / "out", format="faiss", url="http://localhost")
+
+
+def test_a_point_has_the_uuid_of_its_id_and_its_row_as_payload(tmp_path: Path) -> None:
+    from qdrant_client import QdrantClient
+
+    columns = pa.table({"title": ["x", None, "y"], "price": [1.5, float("nan"), 2.0], "tags": [["a"], [], None]})
+    table = replace(make_table([3, 4, 5]), columns=columns)
+    path = write_table(table, tmp_path / "out", format="qdrant")
+    client = QdrantClient(path=str(path))
+    points = client.retrieve("nodes", [point_id(node) for node in (3, 4, 5)])
+    client.close()
+    assert {point.payload["id"]: point.payload for point in points if point.payload} == {
+        3: {"id": 3, "type": "it's", "title": "x", "price": 1.5, "tags": ["a"]},
+        4: {"id": 4, "type": "item", "title": None, "price": None, "tags": []},
+        5: {"id": 5, "type": "item", "title": "y", "price": 2.0, "tags": None},
+    }
+    assert point_id(3) == "2b73930c-aff6-5102-9977-a93bd95c397c"  # never changes, or upserts would add points
+    assert point_id(3) != point_id("3")
+
+
+def test_a_collection_on_a_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import qdrant_client
+
+    class Server(qdrant_client.QdrantClient):
+        def close(self, **options: Any) -> None:
+            pass
+
+    server, url, calls = Server(":memory:"), "http://qdrant.example:6333", []
+    monkeypatch.setattr(qdrant_client, "QdrantClient", lambda **words: calls.append(words) or server)
+    monkeypatch.setenv("QDRANT_API_KEY", "secret")
+    table = make_table(some_ids("slashes", 30))
+    path = write_table(table, tmp_path / "shop", format="qdrant", url=url)
+    assert calls == [{"url": url, "api_key": "secret"}]
+    assert sorted(item.name for item in path.iterdir()) == ["ids.parquet", "manifest.json"]
+    assert "secret" not in (path / "manifest.json").read_text()
+    for other, count in ((table, 30), (make_table(some_ids("slashes", 35), seed=2), 35)):
+        write_table(other, path, format="qdrant", upsert=True)
+        assert server.count("shop").count == count
+    with open_store(path) as store:
+        assert not store.exact
+        assert store.search(other.vectors[:5], 1).ids() == [[node] for node in other.node_ids.values[:5]]
+    with pytest.raises(InputError, match=r"expected a collection at http://else, got http://qdrant"):
+        write_table(table, path, format="qdrant", upsert=True, url="http://else")
+    with pytest.raises(InputError, match="collection 'shop' already exists"):
+        write_table(table, tmp_path / "other" / "shop", format="qdrant", url=url)
+    write_table(table, path, format="qdrant", overwrite=True, url=url)
+    assert server.count("shop").count == 30
+    server.create_collection("theirs", vectors_config={})
+    with pytest.raises(InputError, match="refusing to overwrite collection 'theirs'"):
+        write_table(table, tmp_path / "theirs", format="qdrant", overwrite=True, url=url)
+    server.delete_collection("shop")
+    with pytest.raises(InputError, match="expected a collection 'shop', found none"):
+        open_store(path)
+
+
+def test_sql_finds_neighbours_and_columns_that_differ_in_case_are_refused(tmp_path: Path) -> None:
+    import duckdb
+
+    table = make_table(some_ids("quotes", 50))
+    path = write_table(table, tmp_path / "out", format="duckdb")
+    with duckdb.connect(str(path / "embeddings.duckdb"), read_only=True) as connection:
+        found = connection.execute(
+            "SELECT id FROM nodes ORDER BY array_cosine_similarity(vector, (SELECT vector FROM nodes WHERE id = ?)) DESC "
+            "LIMIT 3",
+            [table.node_ids[7]],
+        ).fetchall()
+        (manifest,) = connection.execute("SELECT content FROM manifest").fetchone() or ("",)
+    assert [node for (node,) in found] == table.search(table.vectors[7], 3).ids()[0]
+    assert json.loads(manifest)["model"] == "0123abcd"
+    clash = replace(table, columns=pa.table({"ID": range(50)}))
+    with pytest.raises(InputError, match="DuckDB does not tell these columns apart: ID, id"):
+        write_table(clash, tmp_path / "clash", format="duckdb")
