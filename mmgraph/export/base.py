@@ -23,8 +23,8 @@ class TableFormat:
 
     Attributes:
         write: `write(table, path, overwrite=False, **options)`; writes a checked table, whole or not at all.
-        read: `read(path, verify=True) -> EmbeddingTable`, if `store` is none.
-        store: Subclass of `Store` that searches in place.
+        read: `read(path, verify=True) -> EmbeddingTable`; the table is then searched in memory.
+        store: Subclass of `Store` that searches in place, instead of `read`.
         folder: Whether the path is a folder.
         extra: Extra of `pyproject.toml` that installs the library.
         suffix: Suffix of the file, by which it is read again.
@@ -64,6 +64,11 @@ FORMATS: dict[str, TableFormat] = {
     ),
     "usearch": TableFormat("usearch:write_usearch", store="usearch:UsearchStore", extra="usearch", zero=False),
     "safetensors": TableFormat("safetensors:write_safetensors", "safetensors:read_safetensors"),
+    "projector": TableFormat("projector:write_projector", "projector:read_projector"),
+    "graphml": TableFormat(
+        "networkx:write_graphml", "networkx:read_graphml", folder=False, suffix=".graphml", options=("graph",)
+    ),
+    "gexf": TableFormat("networkx:write_gexf", "networkx:read_gexf", folder=False, suffix=".gexf", options=("graph",)),
 }
 """Formats by name. A new one is one file and one line here."""
 
@@ -122,8 +127,8 @@ def write_table(
 
 def _upsert(table: EmbeddingTable, path: Path, format: str, options: dict[str, Any]) -> None:
     kind = FORMATS[format]
-    if not kind.store and not kind.read:
-        raise InputError(f"format {format!r} is written only; {path} cannot be added to")
+    if "graph" in kind.options:
+        raise InputError(f"{path}: format {format!r} holds a whole graph and cannot be added to; overwrite it")
     if format_of(path) != format:
         raise InputError(f"{path}: expected a table in format {format!r}, got {format_of(path)!r}")
     expected = {"model": table.model, "dim": table.dim, "metric": "cosine", "graph": table.graph}
@@ -153,8 +158,6 @@ def open_store(
     """
     path = Path(path)
     kind = FORMATS[format_of(path)]
-    if not kind.store and not kind.read:
-        raise InputError(f"{path}: format {format_of(path)!r} is for other programs and cannot be searched")
     if kind.store and path.is_dir():
         check_compatible(read_manifest(path), path, metric=metric, model=model, dim=dim)
     store = cast(Store, _load(kind.store)(path) if kind.store else TableStore(path, _load(kind.read)(path)))

@@ -12,7 +12,9 @@ import pyarrow as pa
 import pytest
 import torch
 
+from mmgraph.data.graph import MultimodalGraph
 from mmgraph.data.ids import NodeIds
+from mmgraph.data.relation import Relation
 from mmgraph.errors import InputError
 from mmgraph.export.base import FORMATS, format_of, open_store, read_table, write_table
 from mmgraph.export.qdrant import point_id
@@ -22,7 +24,7 @@ APPROXIMATE = {"faiss-hnsw": 0.95, "faiss-ivfpq": 0.5, "usearch": 0.95}
 """Recall@10 that these reach on 2,000 random vectors of 64 dimensions, the hardest case for an index."""
 NORMALISED = {"faiss", "faiss-hnsw", "faiss-ivfpq"}
 LOSSY = {"faiss-ivfpq"}
-SEARCHABLE = sorted(name for name, kind in FORMATS.items() if kind.store or kind.read)
+SEARCHABLE = sorted(name for name, kind in FORMATS.items() if "graph" not in kind.options)
 KINDS = ("strings", "integers", "unicode", "slashes", "quotes", "spaces", "odd")
 
 
@@ -335,3 +337,91 @@ def test_sql_finds_neighbours_and_columns_that_differ_in_case_are_refused(tmp_pa
     clash = replace(table, columns=pa.table({"ID": range(50)}))
     with pytest.raises(InputError, match="DuckDB does not tell these columns apart: ID, id"):
         write_table(clash, tmp_path / "clash", format="duckdb")
+
+
+def test_the_projector_gets_one_line_per_node(tmp_path: Path) -> None:
+    ids = some_ids("odd", 20)
+    table = make_table(ids)
+    path = write_table(table, tmp_path / "out", format="projector")
+    lines = (path / "metadata.tsv").read_text(encoding="utf-8").split("\n")
+    assert lines[0] == "id\ttype\ttitle\tprice"
+    assert lines[3] == "\\n\titem\tt'2\t1.0"
+    assert [len(line.split("\t")) for line in lines[1:-1]] == [4] * 20
+    assert len((path / "vectors.tsv").read_text().splitlines()) == 20
+    assert torch.equal(read_table(path).vectors, table.vectors)
+    assert 'tensor_path: "vectors.tsv"' in (path / "projector_config.pbtxt").read_text()
+
+
+def make_graph(table: EmbeddingTable) -> MultimodalGraph:
+    """A ring over the nodes, in another order than the table."""
+    order = torch.arange(len(table) - 1, -1, -1)
+    ring = torch.stack([torch.arange(len(table)), torch.arange(1, len(table) + 1) % len(table)])
+    part = table.take(order)
+    columns = pa.table({"title": [f'<{i}> & "x"' for i in range(len(table))], "end": [["a"]] * len(table)})
+    relations = {"next": Relation(ring, "a", "a", attributes={"weight": torch.arange(len(table)) / 2})}
+    return MultimodalGraph(part.graph, part.node_ids, ("a",), part.node_type * 0, relations, {}, columns)
+
+
+@pytest.mark.parametrize("format", ["graphml", "gexf"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_graph_files_hold_ids_edges_and_vectors(tmp_path: Path, format: str, kind: str) -> None:
+    import networkx
+
+    table = make_table(some_ids(kind, 30), node_types=("a",), node_type=torch.zeros(30, dtype=torch.int64))
+    graph = make_graph(table)
+    path = write_table(table, tmp_path / f"out.{format}", format=format, graph=graph)
+    found = read_table(path)
+    assert found.node_ids == graph.node_ids
+    assert torch.equal(found.vectors_of(table.node_ids.values), table.vectors)
+    with open_store(path, model=table.model) as store:
+        assert store.search(table.vectors[:3], 1).ids() == [[node] for node in table.node_ids.values[:3].tolist()]
+    content = getattr(networkx, f"read_{format}")(path)
+    first, second = (str(graph.node_ids[i]) for i in (0, 1))
+    assert content.number_of_edges() == 30
+    assert {(*ends, row["relation"]) for *ends, row in content.edges(data=True) if ends == [first, second]} == {
+        (first, second, "next")
+    }
+    row = content.nodes[first]
+    assert row["title"] == '<0> & "x"'
+    assert row["end_" if format == "gexf" else "end"] == '["a"]'
+    assert [float(text) for text in row["vector"].split()] == pytest.approx(table.vectors[-1].tolist())
+
+
+@pytest.mark.parametrize("format", ["graphml", "gexf"])
+def test_graph_files_say_what_is_wrong(tmp_path: Path, format: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    one_type: dict[str, Any] = {"node_types": ("a",), "node_type": torch.zeros(30, dtype=torch.int64)}
+    table, bad = (
+        make_table(some_ids("strings", 30), **one_type),
+        make_table(["\x00", "\ufffe", *some_ids("strings", 28)], **one_type),
+    )
+    graph, path = make_graph(table), tmp_path / f"out.{format}"
+    for message, words in {
+        "needs the graph": {"table": table, "path": path},
+        f"ends in .{format}": {"table": table, "path": tmp_path / "out.xml", "graph": graph},
+        r"2 nodes have characters that XML cannot hold: '\\ufffe', '\\x00'": {
+            "table": bad,
+            "path": path,
+            "graph": make_graph(bad),
+        },
+        "2 unknown ids: 'n29', 'n28'": {"table": bad, "path": path, "graph": graph},
+    }.items():
+        with pytest.raises(InputError, match=message):
+            write_table(**words, format=format)
+    assert list(tmp_path.iterdir()) == []
+    write_table(table, path, format=format, graph=graph)
+    before = path.read_bytes()
+    with pytest.raises(InputError, match="already exists"):
+        write_table(table, path, format=format, graph=graph)
+    with pytest.raises(InputError, match="holds a whole graph and cannot be added to"):
+        write_table(table, path, format=format, graph=graph, upsert=True)
+    monkeypatch.setattr("mmgraph.files.os.replace", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        write_table(replace(table, vectors=-table.vectors), path, format=format, graph=graph, overwrite=True)
+    monkeypatch.undo()
+    assert [item.read_bytes() for item in tmp_path.iterdir()] == [before]
+    path.write_bytes(before.replace(b"</node>", b"", 1))
+    with pytest.raises(InputError, match="expected a graph with embeddings, got"):
+        read_table(path)
+    path.write_text("<graph/>")
+    with pytest.raises(InputError, match="not written by mmgraph"):
+        read_table(path)
