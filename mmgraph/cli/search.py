@@ -12,9 +12,10 @@ from mmgraph.cli.parser import make_parser
 from mmgraph.errors import InputError
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from torch import Tensor
 
-    from mmgraph.inference.table import EmbeddingTable
+    from mmgraph.export.store import Store
 
 
 def build_parser() -> ArgumentParser:
@@ -25,8 +26,11 @@ def build_parser() -> ArgumentParser:
         "A node needs embeddings only; a text or an image needs --run and --graph to be encoded like a node.",
         'search --run runs/joint --graph data/openmoji --text "laughing out loud" -k 5',
         "search --embeddings openmoji.parquet --id 1F600 --json",
+        "search --embeddings stores/openmoji --id 1F600 --type emoji",
     )
-    parser.add_argument("--embeddings", type=Path | None, help="Exported embeddings; computed from --run otherwise.")
+    parser.add_argument(
+        "--embeddings", type=Path | None, help="Exported embeddings in any format; computed from --run otherwise."
+    )
     parser.add_argument("--run", type=Path | None, help="Run folder.")
     parser.add_argument("--graph", type=Path | None, help="Encoded graph folder.")
     parser.add_argument("--id", type=str | None, help="Id of a node; it is left out of its own result.")
@@ -42,20 +46,18 @@ def build_parser() -> ArgumentParser:
 def run(args: Namespace) -> None:
     """Search and print the results."""
     _check(args)
-    table = _load_table(args)
-    if args.id is not None:
-        position = table.positions([_as_id(table, args.id)])
-        query, exclude = table.vectors[position], position
-    else:
-        query, exclude = _encode_query(args, table), None
-    found = table.search(query, args.k, node_type=args.type, exclude=exclude)
-    rows = [
-        _row(table, rank, position, score)
-        for rank, (position, score) in enumerate(
-            zip(found.positions[0].tolist(), found.scores[0].tolist(), strict=True), start=1
-        )
-        if position >= 0
-    ]
+    with _open(args) as store:
+        own = -1
+        if args.id is not None:
+            node = _as_id(store, args.id)
+            own, query = int(store.node_ids.positions([node], where=str(store.path))[0]), store.vectors([node])
+        else:
+            query = _encode_query(args, store)
+        # One more, because a node finds itself.
+        found = store.search(query, args.k + (own >= 0), node_type=args.type)
+    hits = zip(found.positions[0].tolist(), found.scores[0].tolist(), strict=True)
+    others = [(position, score) for position, score in hits if position not in (own, -1)][: args.k]
+    rows = [_row(found.rows, rank, *hit) for rank, hit in enumerate(others, start=1)]
     if args.json:
         for row in rows:
             write_json_line(row)
@@ -83,20 +85,22 @@ def _check(args: Namespace) -> None:
         raise InputError(f"search: -k must be at least 1, got {args.k}")
 
 
-def _load_table(args: Namespace) -> EmbeddingTable:
+def _open(args: Namespace) -> Store:
     if args.embeddings is not None:
-        from mmgraph.export.base import read_table
+        from mmgraph.export.base import open_store
 
-        return read_table(args.embeddings)
+        return open_store(args.embeddings)
     from mmgraph.data.store import load_graph
+    from mmgraph.export.table_store import TableStore
     from mmgraph.inference.embed import embed
     from mmgraph.training.evaluate import load_run_encoder
 
     graph = load_graph(args.graph)
-    return embed(load_run_encoder(args.run, device=args.device, graph=graph), graph, device=args.device)
+    encoder = load_run_encoder(args.run, device=args.device, graph=graph)
+    return TableStore(args.run, embed(encoder, graph, device=args.device))
 
 
-def _encode_query(args: Namespace, table: EmbeddingTable) -> Tensor:
+def _encode_query(args: Namespace, store: Store) -> Tensor:
     from mmgraph.data.store import load_graph
     from mmgraph.inference.embed import table_model
     from mmgraph.inference.levels import LEVELS
@@ -104,7 +108,7 @@ def _encode_query(args: Namespace, table: EmbeddingTable) -> Tensor:
 
     graph = load_graph(args.graph)
     encoder = load_run_encoder(args.run, device=args.device, graph=graph)
-    level = next((level for level in LEVELS if table.model == table_model(encoder, level)), None)
+    level = next((level for level in LEVELS if store.manifest["model"] == table_model(encoder, level)), None)
     if level is None:
         raise InputError(f"{args.embeddings}: made by another model than {args.run}; export it again")
     needed = [name for name, value in (("text", args.text), ("image", args.image)) if value is not None]
@@ -117,26 +121,18 @@ def _encode_query(args: Namespace, table: EmbeddingTable) -> Tensor:
     )
 
 
-def _as_id(table: EmbeddingTable, text: str) -> Any:
-    if table.node_ids.values.dtype == object:
+def _as_id(store: Store, text: str) -> Any:
+    if store.manifest["id_type"] == "string":
         return text
     if not text.lstrip("-").isdigit():
-        raise InputError(f"--id: the ids of {table.graph!r} are integers, got {text!r}")
+        raise InputError(f"--id: the ids of {store.manifest['graph']!r} are integers, got {text!r}")
     return int(text)
 
 
-def _row(table: EmbeddingTable, rank: int, position: int, score: float) -> dict[str, Any]:
-    node_id = table.node_ids[position]
-    row: dict[str, Any] = {
-        "rank": rank,
-        "score": round(float(score), 6),
-        "id": node_id if isinstance(node_id, str) else int(node_id),
-        "type": table.node_types[int(table.node_type[position])],
-    }
-    if table.columns is not None:
-        shown = [name for name in table.columns.column_names if name not in row]
-        row.update({name: table.columns.column(name)[position].as_py() for name in shown})
-    return row
+def _row(rows: pa.Table, rank: int, position: int, score: float) -> dict[str, Any]:
+    found = rows.slice(position, 1).to_pylist()[0]
+    row: dict[str, Any] = {"rank": rank, "score": round(float(score), 6)}
+    return {**row, **{name: value for name, value in found.items() if name not in row}}
 
 
 def kept(args: Namespace) -> str:  # noqa: ARG001

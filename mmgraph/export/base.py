@@ -4,73 +4,17 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from mmgraph.errors import InputError, unknown_choice
+from mmgraph.errors import InputError, require, unknown_choice
 from mmgraph.export.folder import MANIFEST, read_manifest
+from mmgraph.export.formats import FORMATS, TableFormat
 from mmgraph.export.manifest import check_vectors
 from mmgraph.export.store import Store
 from mmgraph.export.table_store import TableStore
 from mmgraph.export.upsert import check_compatible, merge_tables
 from mmgraph.inference.table import EmbeddingTable
-
-
-@dataclass(frozen=True)
-class TableFormat:
-    """A way to store a table. Functions are given as `module:name` in `mmgraph.export`, imported when they are needed.
-
-    Attributes:
-        write: `write(table, path, overwrite=False, **options)`; writes a checked table, whole or not at all.
-        read: `read(path, verify=True) -> EmbeddingTable`; the table is then searched in memory.
-        store: Subclass of `Store` that searches in place, instead of `read`.
-        folder: Whether the path is a folder.
-        extra: Extra of `pyproject.toml` that installs the library.
-        suffix: Suffix of the file, by which it is read again.
-        zero: Whether zero vectors can be allowed; a store that ranks by cosine takes none.
-        options: What `write` takes besides.
-        update: `update(store, new, merged, path)`, if replacing a few vectors is not writing everything again.
-    """
-
-    write: str
-    read: str = ""
-    store: str = ""
-    folder: bool = True
-    extra: str = ""
-    suffix: str = ""
-    zero: bool = True
-    options: tuple[str, ...] = ()
-    update: str = ""
-
-
-FORMATS: dict[str, TableFormat] = {
-    "parquet": TableFormat("parquet:write_parquet", "parquet:read_parquet", folder=False),
-    "npy": TableFormat("numpy:write_numpy", "numpy:read_numpy"),
-    "faiss": TableFormat("faiss:write_flat", store="faiss:FaissStore", extra="faiss", zero=False),
-    "faiss-hnsw": TableFormat("faiss:write_hnsw", store="faiss:FaissStore", extra="faiss", zero=False),
-    "faiss-ivfpq": TableFormat(
-        "faiss:write_ivfpq", store="faiss:FaissStore", extra="faiss", zero=False, update="faiss:upsert_ivfpq"
-    ),
-    "lancedb": TableFormat("lancedb:write_lancedb", store="lancedb:LanceStore", extra="lancedb", zero=False),
-    "duckdb": TableFormat("duckdb:write_duckdb", store="duckdb:DuckStore", extra="duckdb", zero=False),
-    "qdrant": TableFormat(
-        "qdrant:write_qdrant",
-        store="qdrant:QdrantStore",
-        extra="qdrant",
-        zero=False,
-        options=("url",),
-        update="qdrant:upsert_qdrant",
-    ),
-    "usearch": TableFormat("usearch:write_usearch", store="usearch:UsearchStore", extra="usearch", zero=False),
-    "safetensors": TableFormat("safetensors:write_safetensors", "safetensors:read_safetensors"),
-    "projector": TableFormat("projector:write_projector", "projector:read_projector"),
-    "graphml": TableFormat(
-        "networkx:write_graphml", "networkx:read_graphml", folder=False, suffix=".graphml", options=("graph",)
-    ),
-    "gexf": TableFormat("networkx:write_gexf", "networkx:read_gexf", folder=False, suffix=".gexf", options=("graph",)),
-}
-"""Formats by name. A new one is one file and one line here."""
 
 
 def write_table(
@@ -106,10 +50,10 @@ def write_table(
     Example:
         >>> write_table(table, "runs/shop/embeddings.parquet")  # doctest: +SKIP
     """
-    if format not in FORMATS:
-        raise unknown_choice("format", format, FORMATS)
-    kind, path = FORMATS[format], Path(path)
+    kind, path = check_format(format), Path(path)
     options = {name: value for name, value in options.items() if value is not None}
+    if overwrite and upsert:
+        raise InputError("write_table: expected overwrite or upsert, got both")
     for name in options:
         if name not in kind.options:
             raise InputError(
@@ -123,6 +67,21 @@ def write_table(
     else:
         _load(kind.write)(table, path, overwrite=overwrite, **options)
     return path
+
+
+def check_format(format: str) -> TableFormat:
+    """Look a format up, and check that its library is there.
+
+    Raises:
+        InputError: If it is unknown.
+        MissingExtraError: If its library is not installed; the message names the extra.
+    """
+    if format not in FORMATS:
+        raise unknown_choice("format", format, FORMATS)
+    kind = FORMATS[format]
+    if kind.module:
+        require(kind.module, extra=kind.extra)
+    return kind
 
 
 def _upsert(table: EmbeddingTable, path: Path, format: str, options: dict[str, Any]) -> None:

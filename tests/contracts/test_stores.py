@@ -16,7 +16,8 @@ from mmgraph.data.graph import MultimodalGraph
 from mmgraph.data.ids import NodeIds
 from mmgraph.data.relation import Relation
 from mmgraph.errors import InputError
-from mmgraph.export.base import FORMATS, format_of, open_store, read_table, write_table
+from mmgraph.export.base import format_of, open_store, read_table, write_table
+from mmgraph.export.formats import FORMATS
 from mmgraph.export.qdrant import point_id
 from mmgraph.inference.table import EmbeddingTable
 
