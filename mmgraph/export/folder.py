@@ -70,7 +70,7 @@ def check_replaceable(path: Path) -> None:
         raise InputError(f"{path}: refusing to overwrite a folder that holds other things: {found}")
     if any(path.iterdir()):
         manifest = read_manifest(path)
-        known = {MANIFEST, IDS, *manifest.get("files", ())}
+        known = {MANIFEST, IDS, *manifest.get("files", ["vectors.npy"])}  # format npy names no files
         strange = sorted(item.name for item in path.iterdir() if item.name not in known)
         if strange:
             raise InputError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import re
 import sys
 import time
 from dataclasses import replace
@@ -15,6 +16,7 @@ import pyarrow as pa
 import pytest
 import torch
 
+import mmgraph
 from mmgraph.data.graph import MultimodalGraph
 from mmgraph.data.ids import NodeIds
 from mmgraph.data.relation import Relation
@@ -270,6 +272,10 @@ def test_overwrite_only_when_asked_and_never_what_is_not_ours(tmp_path: Path, fo
     with pytest.raises(InputError, match="already exists"):
         write_table(table, path, format=format)
     if FORMATS[format].folder:
+        if format != "npy":  # one format over another
+            write_table(table, tmp_path / "npy", format="npy")
+            write_table(table, tmp_path / "npy", format=format, overwrite=True)
+            assert format_of(tmp_path / "npy") == format
         (path / "thesis.txt").write_text("years of work")
         with pytest.raises(InputError, match="holds other things: thesis.txt"):
             write_table(table, path, format=format, overwrite=True)
@@ -457,3 +463,18 @@ def test_graph_files_say_what_is_wrong(tmp_path: Path, format: str, monkeypatch:
     path.write_text("<graph/>")
     with pytest.raises(InputError, match="not written by mmgraph"):
         read_table(path)
+
+
+def test_the_example_of_the_page_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "stores.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    monkeypatch.chdir(tmp_path)
+    node_type = torch.tensor([0, 0, 0, 1])
+    table = make_table(["p1", "p2", "p3", "u1"], node_types=("product", "user"), node_type=node_type)
+    exec(code, {"mg": mmgraph, "table": table})
+    out = capsys.readouterr().out
+    assert out.startswith("[['p1', ")
+    assert out.rstrip().endswith(" 4")
+    assert all(f"`{name}`" in page for name in FORMATS)
