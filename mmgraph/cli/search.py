@@ -12,6 +12,9 @@ from mmgraph.cli.parser import make_parser
 from mmgraph.errors import InputError
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from mmgraph.export.store import Store
     from mmgraph.inference.query import QueryEncoder
     from mmgraph.inference.table import EmbeddingTable
 
@@ -26,9 +29,11 @@ def build_parser() -> ArgumentParser:
         'search --run runs/joint --graph data/openmoji --text "laughing out loud" -k 5',
         "search --embeddings openmoji.parquet --id 1F600 --json",
         'search --run runs/joint --graph data/openmoji --like 1F697 --text "emergency" --not "taxi"',
-        "search --embeddings movielens.parquet --id user:196 --type movie",
+        "search --embeddings stores/movielens --id user:196 --type movie",
     )
-    parser.add_argument("--embeddings", type=Path | None, help="Exported embeddings; computed from --run otherwise.")
+    parser.add_argument(
+        "--embeddings", type=Path | None, help="Exported embeddings in any format; computed from --run otherwise."
+    )
     parser.add_argument("--run", type=Path | None, help="Run folder.")
     parser.add_argument("--graph", type=Path | None, help="Encoded graph folder.")
     parser.add_argument("--id", type=str | None, help="Id of a node; it is left out of its own result.")
@@ -52,26 +57,25 @@ def run(args: Namespace) -> None:
     _check(args)
     from mmgraph.inference.compose import compose_query
 
-    table = _load_table(args)
-    node = args.id if args.id is not None else args.like
-    query = compose_query(
-        table,
-        like=None if node is None else _as_id(table, node),
-        text=args.text,
-        image=args.image,
-        without=args.without,
-        weight=1.0 if args.weight is None else args.weight,
-        without_weight=0.5 if args.without_weight is None else args.without_weight,
-        encoder=_query_encoder(args, table) if _has_content(args) else None,
-    )
-    found = table.search(query.vector, args.k, node_type=args.type, exclude=query.exclude)
-    rows = [
-        _row(table, rank, position, score)
-        for rank, (position, score) in enumerate(
-            zip(found.positions[0].tolist(), found.scores[0].tolist(), strict=True), start=1
+    with _open(args) as store:
+        text = args.id if args.id is not None else args.like
+        node = None if text is None else _as_id(store, text)
+        own = -1 if node is None else int(store.node_ids.positions([node], where=str(store.path))[0])
+        query = compose_query(
+            _one_row(store, max(own, 0)),
+            like=node,
+            text=args.text,
+            image=args.image,
+            without=args.without,
+            weight=1.0 if args.weight is None else args.weight,
+            without_weight=0.5 if args.without_weight is None else args.without_weight,
+            encoder=_query_encoder(args, store) if _has_content(args) else None,
         )
-        if position >= 0
-    ]
+        # One more, because a node finds itself.
+        found = store.search(query.vector, args.k + (own >= 0), node_type=args.type)
+    hits = zip(found.positions[0].tolist(), found.scores[0].tolist(), strict=True)
+    others = [(position, score) for position, score in hits if position not in (own, -1)][: args.k]
+    rows = [_row(found.rows, rank, *hit) for rank, hit in enumerate(others, start=1)]
     if args.json:
         for row in rows:
             write_json_line(row)
@@ -117,20 +121,36 @@ def _has_content(args: Namespace) -> bool:
     return args.text is not None or args.image is not None or args.without is not None
 
 
-def _load_table(args: Namespace) -> EmbeddingTable:
+def _open(args: Namespace) -> Store:
     if args.embeddings is not None:
-        from mmgraph.export.base import read_table
+        from mmgraph.export.base import open_store
 
-        return read_table(args.embeddings)
+        return open_store(args.embeddings)
     from mmgraph.data.store import load_graph
+    from mmgraph.export.table_store import TableStore
     from mmgraph.inference.embed import embed
     from mmgraph.training.evaluate import load_run_encoder
 
     graph = load_graph(args.graph)
-    return embed(load_run_encoder(args.run, device=args.device, graph=graph), graph, device=args.device)
+    encoder = load_run_encoder(args.run, device=args.device, graph=graph)
+    return TableStore(args.run, embed(encoder, graph, device=args.device))
 
 
-def _query_encoder(args: Namespace, table: EmbeddingTable) -> QueryEncoder:
+def _one_row(store: Store, position: int) -> EmbeddingTable:
+    """The node that a query starts from, or any: it says how wide vectors are."""
+    import numpy as np
+    import torch
+
+    from mmgraph.inference.table import EmbeddingTable
+
+    ids = store.node_ids.take(np.array([position]))
+    node_type = store.rows.column(1)[position].as_py()
+    kind = torch.zeros(1, dtype=torch.int64)
+    manifest = store.manifest
+    return EmbeddingTable(ids, store.vectors(ids.values), (node_type,), kind, manifest["graph"], manifest["model"])
+
+
+def _query_encoder(args: Namespace, store: Store) -> QueryEncoder:
     from mmgraph.data.store import load_graph
     from mmgraph.inference.embed import table_model
     from mmgraph.inference.levels import LEVELS
@@ -138,7 +158,7 @@ def _query_encoder(args: Namespace, table: EmbeddingTable) -> QueryEncoder:
 
     graph = load_graph(args.graph)
     encoder = load_run_encoder(args.run, device=args.device, graph=graph)
-    level = next((level for level in LEVELS if table.model == table_model(encoder, level)), None)
+    level = next((level for level in LEVELS if store.manifest["model"] == table_model(encoder, level)), None)
     if level is None:
         raise InputError(f"{args.embeddings}: made by another model than {args.run}; export it again")
     if args.image is not None and not args.image.is_file():
@@ -148,26 +168,18 @@ def _query_encoder(args: Namespace, table: EmbeddingTable) -> QueryEncoder:
     return query_encoder(encoder, graph, needed, level=level, device=args.device)
 
 
-def _as_id(table: EmbeddingTable, text: str) -> Any:
-    if table.node_ids.values.dtype == object:
+def _as_id(store: Store, text: str) -> Any:
+    if store.manifest["id_type"] == "string":
         return text
     if not text.lstrip("-").isdigit():
-        raise InputError(f"--id: the ids of {table.graph!r} are integers, got {text!r}")
+        raise InputError(f"--id: the ids of {store.manifest['graph']!r} are integers, got {text!r}")
     return int(text)
 
 
-def _row(table: EmbeddingTable, rank: int, position: int, score: float) -> dict[str, Any]:
-    node_id = table.node_ids[position]
-    row: dict[str, Any] = {
-        "rank": rank,
-        "score": round(float(score), 6),
-        "id": node_id if isinstance(node_id, str) else int(node_id),
-        "type": table.node_types[int(table.node_type[position])],
-    }
-    if table.columns is not None:
-        shown = [name for name in table.columns.column_names if name not in row]
-        row.update({name: table.columns.column(name)[position].as_py() for name in shown})
-    return row
+def _row(rows: pa.Table, rank: int, position: int, score: float) -> dict[str, Any]:
+    found = rows.slice(position, 1).to_pylist()[0]
+    row: dict[str, Any] = {"rank": rank, "score": round(float(score), 6)}
+    return {**row, **{name: value for name, value in found.items() if name not in row}}
 
 
 def kept(args: Namespace) -> str:  # noqa: ARG001

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from mmgraph.errors import InputError, first_few
 from mmgraph.inference.table import VECTOR_COLUMNS, EmbeddingTable
 from mmgraph.versions import installed_version
 
+ROWS_PER_BATCH = 16_384
 FORMAT, VERSION = "mmgraph.embeddings", 1
 _FIELDS = {
     "dim": int,
@@ -111,6 +113,22 @@ def to_rows(table: EmbeddingTable) -> pa.Table:
             names.append(name)
             arrays.append(column)
     return pa.table(arrays, names=names)
+
+
+def with_vectors(table: EmbeddingTable) -> pa.RecordBatchReader:
+    """Ids, types, columns and `vector`, a list of fixed size, in batches: what databases read from Arrow."""
+    rows, array = to_rows(table), as_array(table.vectors)
+    vector = pa.list_(pa.field("item", pa.float32(), nullable=False), table.dim)
+    schema = pa.schema([*rows.schema, pa.field("vector", vector)])
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for start in range(0, len(table), ROWS_PER_BATCH):
+            part = rows.slice(start, ROWS_PER_BATCH).combine_chunks()
+            flat = pa.array(array[start : start + ROWS_PER_BATCH].ravel())
+            lists = pa.FixedSizeListArray.from_arrays(flat, type=vector)
+            yield from pa.table([*part.columns, lists], schema=schema).to_batches()
+
+    return pa.RecordBatchReader.from_batches(schema, batches())
 
 
 def from_rows(rows: pa.Table, vectors: Tensor, manifest: dict[str, Any], path: Path, *, verify: bool) -> EmbeddingTable:

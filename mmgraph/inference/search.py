@@ -11,6 +11,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
+from mmgraph.errors import InputError
 from mmgraph.seeding import generator
 
 if TYPE_CHECKING:
@@ -81,6 +82,30 @@ def _first_of_group(group: Tensor) -> Tensor:
     position = torch.arange(group.numel(), device=group.device)
     first = torch.full_like(group, group.numel()).scatter_reduce(0, group, position, "amin")
     return first[group]
+
+
+def unit_queries(query: Tensor, dim: int, device: torch.device | str = "cpu") -> Tensor:
+    """Check queries and bring them to unit length: `[num_queries, dim]`, float32.
+
+    Args:
+        query: `[num_queries, dim]` or `[dim]`.
+        dim: Width of the vectors that are searched.
+        device: Where the result lies.
+
+    Raises:
+        InputError: If the width differs, or a query is zero, NaN or infinite.
+    """
+    query = query.unsqueeze(0) if query.dim() == 1 else query
+    if query.dim() != 2 or query.size(1) != dim:
+        raise InputError(f"search: query must have shape [num_queries, {dim}] or [{dim}], got {list(query.shape)}")
+    query = query.detach().to(device, torch.float32)
+    norm: Tensor = torch.linalg.vector_norm(query, dim=1, keepdim=True)
+    bad = ~(torch.isfinite(norm) & (norm > 0)).flatten()
+    if bool(bad.any()):
+        row = int(torch.nonzero(bad)[0])
+        found = "a zero vector" if float(norm[row]) == 0 else "NaN or infinity"
+        raise InputError(f"search: query {row} must be a finite vector other than zero, got {found}")
+    return query / norm
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from torch import Tensor
 from mmgraph.data.graph import MultimodalGraph, check_nodes
 from mmgraph.data.ids import NodeIds
 from mmgraph.errors import InputError, first_few, unknown_choice
-from mmgraph.inference.search import SCORES_PER_CHUNK, SearchResult, first_identical, top_k
+from mmgraph.inference.search import SCORES_PER_CHUNK, SearchResult, first_identical, top_k, unit_queries
 
 VECTOR_COLUMNS = ("id", "type", "vector")
 """Names that an embedding takes in every table that leaves the program."""
@@ -165,7 +165,7 @@ class EmbeddingTable:
         """
         if k < 1:
             raise InputError(f"search: k must be at least 1, got {k}")
-        query = self._check_query(query)
+        query = unit_queries(query, self.dim, self.vectors.device)
         nodes = None if node_type is None else self.nodes_of_type(node_type)
         vectors, scale = self.vectors, self._inverse_norms
         rows, copies = self._distinct_rows(nodes)
@@ -200,21 +200,6 @@ class EmbeddingTable:
         first = self._first_identical if nodes is None else self._first_identical[nodes]
         rows, copies = torch.unique(first, return_inverse=True)
         return (nodes, None) if rows.numel() == first.numel() else (rows, copies)
-
-    def _check_query(self, query: Tensor) -> Tensor:
-        query = query.unsqueeze(0) if query.dim() == 1 else query
-        if query.dim() != 2 or query.size(1) != self.dim:
-            raise InputError(
-                f"search: query must have shape [num_queries, {self.dim}] or [{self.dim}], got {list(query.shape)}"
-            )
-        query = query.detach().to(self.vectors.device, torch.float32)
-        norm: Tensor = torch.linalg.vector_norm(query, dim=1, keepdim=True)
-        bad = ~(torch.isfinite(norm) & (norm > 0)).flatten()
-        if bool(bad.any()):
-            row = int(torch.nonzero(bad)[0])
-            found = "a zero vector" if float(norm[row]) == 0 else "NaN or infinity"
-            raise InputError(f"search: query {row} must be a finite vector other than zero, got {found}")
-        return query / norm
 
     def _excluded_columns(self, exclude: Tensor, num_queries: int, nodes: Tensor | None) -> Tensor:
         """Turn positions to exclude into columns of the score matrix; the number of columns means none."""

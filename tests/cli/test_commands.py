@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import torch
 from mmgraph.cli.main import main
 from mmgraph.data.store import load_graph
 from mmgraph.export.base import read_table
+from mmgraph.export.formats import FORMATS
 from mmgraph.nn.saving import encoder_digest, load_encoder
 from mmgraph.testing.datasets import make_dataset
 
@@ -108,6 +110,58 @@ def test_export_in_both_formats(workspace, tmp_path, command: str, kind: str, ca
     assert main(words) == 2
     assert "already exists" in capsys.readouterr().err
     assert main([*words, "--overwrite"]) == 0
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_export_and_search_in_every_format(workspace, tmp_path, kind: str, capsys) -> None:
+    out = tmp_path / f"table{FORMATS[kind].suffix}"
+    words = ["export", "--run", str(workspace.run), "--graph", str(workspace.graph), "--to", kind, "--out", str(out)]
+    assert main(words) == 0
+    if "graph" not in FORMATS[kind].options:
+        assert main([*words, "--upsert"]) == 0
+    table = read_table(workspace.table)
+    assert set(read_table(out).node_ids.values) == set(table.node_ids.values)
+    capsys.readouterr()
+    assert main(["search", "--embeddings", str(out), "--id", "n0000", "-k", "3", "--json"]) == 0
+    rows = _results(capsys)
+    expected = [node for node in table.search(table.vectors_of(["n0000"]), 4).ids()[0] if node != "n0000"][:3]
+    assert [row["rank"] for row in rows] == [1, 2, 3]
+    if kind == "faiss-ivfpq":
+        assert "n0000" not in {row["id"] for row in rows}
+    else:
+        assert [row["id"] for row in rows] == expected
+    assert main(["search", "--embeddings", str(out), "--id", "nobody"]) == 2
+    assert "1 unknown ids: 'nobody'" in capsys.readouterr().err
+
+
+def test_export_flags_that_do_not_fit(workspace, tmp_path, monkeypatch, capsys) -> None:
+    out = str(tmp_path / "out")
+    words = ["export", "--run", str(workspace.run), "--graph", str(workspace.graph), "--out", out]
+    for more, message in (
+        (["--overwrite", "--upsert"], "expected --overwrite or --upsert, got both"),
+        (["--url", "http://x"], "format 'parquet' takes no option 'url'"),
+        (["--to", "graphml"], "expected a name that ends in .graphml"),
+        (["--to", "sheet"], "sheet"),
+    ):
+        assert main([*words, *more]) == 2
+        assert message in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+    assert main([*words, "--to", "duckdb"]) == 2
+    assert 'pip install "mmgraph[duckdb]"' in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_search_a_store_by_text(workspace, tmp_path, capsys) -> None:
+    run = ["--run", str(workspace.run), "--graph", str(workspace.graph)]
+    assert main(["export", *run, "--to", "faiss", "--out", str(tmp_path / "store")]) == 0
+    capsys.readouterr()
+    query = ["search", *run, "--text", "a red circle", "-k", "2", "--json"]
+    assert main(query) == 0
+    expected = _results(capsys)
+    assert main([*query, "--embeddings", str(tmp_path / "store")]) == 0
+    found = _results(capsys)
+    assert [row["id"] for row in found] == [row["id"] for row in expected]
+    assert found[0].keys() == expected[0].keys()
 
 
 def _results(capsys) -> list[dict[str, object]]:

@@ -18,8 +18,11 @@ from hypothesis import strategies as st
 from mmgraph.data.ids import NodeIds
 from mmgraph.errors import InputError
 from mmgraph.export import parquet as parquet_module
-from mmgraph.export.base import FORMATS, read_table, write_table
+from mmgraph.export.base import read_table, write_table
 from mmgraph.inference.table import EmbeddingTable
+
+# Formats that keep every bit and every type; what holds for all formats is in tests/contracts/test_stores.py.
+FORMATS = ("npy", "parquet")
 
 IDS: dict[str, list[Any]] = {
     "integers": [7, -3, 2**62, 0],
@@ -260,7 +263,7 @@ def test_interrupted_write_leaves_nothing_new(
 
 
 def test_unknown_format(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="unknown format 'parket'; choose from: parquet, npy"):
+    with pytest.raises(InputError, match="unknown format 'parket'; choose from: parquet, "):
         write_table(make_table(), tmp_path / "out", format="parket")
 
 

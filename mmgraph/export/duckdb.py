@@ -1,0 +1,107 @@
+"""A DuckDB database `embeddings.duckdb` with one table `nodes`: `id`, `type`, the columns, `vector FLOAT[dim]`.
+
+Search is SQL, and exact:
+
+    SELECT id, array_cosine_similarity(vector, (SELECT vector FROM nodes WHERE id = 'p7')) AS score
+    FROM nodes ORDER BY score DESC LIMIT 10;
+
+The table `manifest` has one row with the manifest as JSON, for whoever gets the file without its folder.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmgraph.errors import InputError, require
+from mmgraph.export.folder import store_folder
+from mmgraph.export.manifest import make_manifest, with_vectors
+from mmgraph.export.store import Store
+from mmgraph.inference.table import EmbeddingTable
+
+DATABASE = "embeddings.duckdb"
+
+
+def write_duckdb(table: EmbeddingTable, path: Path, *, overwrite: bool = False) -> None:
+    """Write a table as a database.
+
+    Raises:
+        InputError: If the path exists and `overwrite` is false, or DuckDB takes a column for another one because it
+            does not tell upper from lower case.
+        MissingExtraError: If duckdb is not installed.
+    """
+    duckdb = require("duckdb", extra="duckdb")
+    kept: dict[str, Any] = {"package": "duckdb", "files": [DATABASE]}
+    with store_folder(table, path, "duckdb", overwrite=overwrite, **kept) as folder:
+        connection = duckdb.connect(str(folder / DATABASE))
+        try:
+            incoming = with_vectors(table)
+            names = incoming.schema.names
+            clash = sorted({name for name in names if [n.lower() for n in names].count(name.lower()) > 1})
+            if clash:
+                raise InputError(f"{path}: DuckDB does not tell these columns apart: {', '.join(clash)}")
+            connection.register("incoming", incoming)
+            connection.execute(
+                f"CREATE TABLE nodes AS SELECT * REPLACE (vector::FLOAT[{table.dim}] AS vector) FROM incoming"
+            )
+            connection.unregister("incoming")
+            connection.execute("CREATE TABLE manifest (content JSON)")
+            connection.execute("INSERT INTO manifest VALUES (?)", [json.dumps(make_manifest(table))])
+        finally:
+            connection.close()
+
+
+class DuckStore(Store):
+    """The database, opened again to be read."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        duckdb = require("duckdb", extra="duckdb")
+        try:
+            self.connection = duckdb.connect(str(path / DATABASE), read_only=True)
+            (kind,) = self.connection.execute("SELECT typeof(vector) FROM nodes LIMIT 1").fetchone()
+        except duckdb.Error as error:
+            raise InputError(
+                f"{path / DATABASE}: expected a table nodes, got: {str(error).strip().splitlines()[0]}"
+            ) from None
+        try:
+            self._check("dim", int(kind.removeprefix("FLOAT[").removesuffix("]")), self.dim)
+            self._check("count", self.connection.execute("SELECT count(*) FROM nodes").fetchone()[0], self.count)
+        except InputError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the database; other programs can then write to it."""
+        self.connection.close()
+
+    def _vectors_at(self, positions: np.ndarray) -> np.ndarray:
+        wanted = self.node_ids[positions].tolist()
+        if not wanted:
+            return np.empty((0, self.dim), dtype=np.float32)
+        among = "SELECT id, vector FROM nodes WHERE id IN (SELECT unnest(?))"
+        found = self.connection.execute(among, [wanted]).fetchnumpy()
+        return self._in_order(positions, list(found["id"]), np.stack(found["vector"]))
+
+    def _search(
+        self,
+        query: np.ndarray,
+        k: int,
+        node_type: str | None,
+        among: np.ndarray | None,  # noqa: ARG002
+    ) -> tuple[np.ndarray, np.ndarray]:
+        positions = np.full((len(query), k), -1, dtype=np.int64)
+        scores = np.full((len(query), k), -np.inf, dtype=np.float32)
+        chosen, values = ("", []) if node_type is None else ("WHERE type = ?", [node_type])
+        question = (
+            f"SELECT id, array_cosine_similarity(vector, ?::FLOAT[{self.dim}]) AS score FROM nodes {chosen} "
+            f"ORDER BY score DESC, rowid LIMIT {k}"
+        )
+        for row, vector in enumerate(query):
+            found = self.connection.execute(question, [vector.tolist(), *values]).fetchall()
+            positions[row, : len(found)] = self._positions_of([node for node, _ in found])
+            scores[row, : len(found)] = [score for _, score in found]
+        return positions, scores

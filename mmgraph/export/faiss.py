@@ -1,0 +1,175 @@
+"""Faiss indexes of vectors of unit length under the inner product, which is their cosine.
+
+`faiss` compares with every vector (IndexFlatIP). `faiss-hnsw` walks a graph of near neighbours (Malkov and Yashunin,
+arXiv:1603.09320). `faiss-ivfpq` looks into the nearest cells only and keeps one byte per group of dimensions (Jégou et
+al., "Product Quantization for Nearest Neighbor Search", 2011); its vectors are approximations.
+
+The folder holds `index.faiss`; number `i` of the index is row `i` of `ids.parquet`.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmgraph.errors import InputError, require
+from mmgraph.export.folder import store_folder
+from mmgraph.export.manifest import as_array
+from mmgraph.export.store import Store
+from mmgraph.inference.table import EmbeddingTable
+
+INDEX = "index.faiss"
+HNSW_LINKS, HNSW_BUILD, HNSW_SEARCH = 32, 200, 128
+"""Links per node and width of the search while building and while searching (M, efConstruction, efSearch)."""
+CODE_BITS = 8
+"""Bits per group of dimensions in a product quantiser; 256 centroids need as many vectors to learn from."""
+VECTORS_PER_CENTROID = 32
+"""How many vectors at most a centroid is learnt from: with 63,436 x 384 on one core, 38 s instead of 280 s."""
+PROBED_SHARE = 4
+"""One cell in so many is looked into by `faiss-ivfpq`."""
+
+
+def write_flat(table: EmbeddingTable, path: Path, *, overwrite: bool = False) -> None:
+    """Write an exact index.
+
+    Raises:
+        InputError: If the path exists and `overwrite` is false.
+        MissingExtraError: If faiss is not installed.
+    """
+    faiss = require("faiss", extra="faiss")
+    index = faiss.IndexFlatIP(table.dim)
+    index.add(unit_vectors(table))
+    _write(index, table, path, "faiss", overwrite)
+
+
+def write_hnsw(table: EmbeddingTable, path: Path, *, overwrite: bool = False) -> None:
+    """Write a navigable graph; on one thread, because the order of insertion makes the graph.
+
+    Raises:
+        InputError: If the path exists and `overwrite` is false.
+        MissingExtraError: If faiss is not installed.
+    """
+    faiss = require("faiss", extra="faiss")
+    index = faiss.IndexHNSWFlat(table.dim, HNSW_LINKS, faiss.METRIC_INNER_PRODUCT)
+    index.hnsw.efConstruction, index.hnsw.efSearch = HNSW_BUILD, HNSW_SEARCH
+    threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        index.add(unit_vectors(table))
+    finally:
+        faiss.omp_set_num_threads(threads)
+    _write(index, table, path, "faiss-hnsw", overwrite, M=HNSW_LINKS, ef_construction=HNSW_BUILD, ef_search=HNSW_SEARCH)
+
+
+def write_ivfpq(table: EmbeddingTable, path: Path, *, overwrite: bool = False) -> None:
+    """Write an inverted file of product codes; cells and codes are learnt from the vectors themselves.
+
+    Raises:
+        InputError: If the path exists and `overwrite` is false.
+        MissingExtraError: If faiss is not installed.
+    """
+    faiss = require("faiss", extra="faiss")
+    vectors, count = unit_vectors(table), len(table)
+    cells, groups = max(1, min(2 * math.isqrt(count), count // VECTORS_PER_CENTROID)), code_groups(table.dim)
+    bits = min(CODE_BITS, max(1, count.bit_length() - 1))
+    if count < 2:
+        raise InputError(f"{path}: faiss-ivfpq needs at least 2 vectors to learn from, got {count}; use faiss")
+    index = faiss.IndexIVFPQ(faiss.IndexFlatIP(table.dim), table.dim, cells, groups, bits, faiss.METRIC_INNER_PRODUCT)
+    index.cp.min_points_per_centroid = index.pq.cp.min_points_per_centroid = 1  # small tables are no mistake
+    index.cp.max_points_per_centroid = index.pq.cp.max_points_per_centroid = VECTORS_PER_CENTROID
+    index.nprobe = max(1, math.ceil(cells / PROBED_SHARE))
+    index.train(vectors)
+    index.add(vectors)
+    _write(
+        index, table, path, "faiss-ivfpq", overwrite, lossless=False, cells=cells, code_size=groups, nprobe=index.nprobe
+    )
+
+
+def upsert_ivfpq(old: FaissStore, new: EmbeddingTable, merged: EmbeddingTable, path: Path) -> None:
+    """Replace and append codes without learning cells and codes again.
+
+    Rebuilding from the vectors of the store would quantise approximations a second time.
+
+    Args:
+        old: The store that is there.
+        new: What is written to it.
+        merged: Ids, types and columns of the result; its vectors are those of `old` where `new` has none.
+        path: Folder of the store.
+    """
+    faiss = require("faiss", extra="faiss")
+    index = old.index
+    positions = merged.node_ids.positions(new.node_ids.values)
+    index.set_direct_map_type(faiss.DirectMap.NoMap)
+    index.remove_ids(positions[positions < old.count])
+    index.add_with_ids(unit_vectors(new), positions)
+    kept = {name: old.manifest[name] for name in ("lossless", "cells", "code_size", "nprobe")}
+    _write(index, merged, path, "faiss-ivfpq", True, **kept)
+
+
+def code_groups(dim: int) -> int:
+    """Number of groups of dimensions with a code each: the smallest groups of two or more that divide the width."""
+    return next((dim // size for size in range(2, dim) if dim % size == 0), dim)
+
+
+def unit_vectors(table: EmbeddingTable) -> np.ndarray:
+    """Vectors of unit length, `[num_nodes, dim]`, float32."""
+    array = as_array(table.vectors)
+    # In double precision: the square of a large float32 overflows.
+    norms = np.linalg.norm(array.astype(np.float64), axis=1, keepdims=True)
+    return np.ascontiguousarray(array / norms, dtype=np.float32)
+
+
+def _write(index: Any, table: EmbeddingTable, path: Path, store: str, overwrite: bool, **options: Any) -> None:
+    faiss = require("faiss", extra="faiss")
+    kept = {"files": [INDEX], "package": "faiss-cpu", "normalised": True, **options}
+    with store_folder(table, path, store, overwrite=overwrite, **kept) as folder:
+        faiss.write_index(index, str(folder / INDEX))
+
+
+class FaissStore(Store):
+    """Any of the three indexes, opened again."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        faiss = require("faiss", extra="faiss")
+        try:
+            self.index = faiss.read_index(str(path / INDEX))
+        except RuntimeError as error:
+            raise InputError(f"{path / INDEX}: expected a faiss index, got: {str(error).splitlines()[0]}") from None
+        found = "cosine" if self.index.metric_type == faiss.METRIC_INNER_PRODUCT else self.index.metric_type
+        self._check("metric", found, "cosine")
+        self._check("dim", self.index.d, self.dim)
+        self._check("count", self.index.ntotal, self.count)
+        self.exact = self.manifest["store"] == "faiss"
+        self._ivf = isinstance(self.index, faiss.IndexIVF)
+
+    def _vectors_at(self, positions: np.ndarray) -> np.ndarray:
+        faiss = require("faiss", extra="faiss")
+        if self._ivf and self.index.direct_map.type == faiss.DirectMap.NoMap:
+            self.index.set_direct_map_type(faiss.DirectMap.Hashtable)
+        if len(positions) == 0:
+            return np.empty((0, self.dim), dtype=np.float32)
+        found: np.ndarray = self.index.reconstruct_batch(np.ascontiguousarray(positions))
+        return found
+
+    def _search(
+        self,
+        query: np.ndarray,
+        k: int,
+        node_type: str | None,  # noqa: ARG002
+        among: np.ndarray | None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        faiss = require("faiss", extra="faiss")
+        options: dict[str, Any] = {} if among is None else {"sel": faiss.IDSelectorBatch(among)}
+        if self.manifest["store"] == "faiss-hnsw":
+            options["efSearch"] = max(2 * k, self.index.hnsw.efSearch)
+            params = faiss.SearchParametersHNSW(**options)
+        elif self._ivf:
+            params = faiss.SearchParametersIVF(nprobe=self.index.nprobe, **options)
+        else:
+            params = faiss.SearchParameters(**options)
+        scores, positions = self.index.search(query, k, params=params)
+        return positions, np.where(positions < 0, -np.inf, scores)

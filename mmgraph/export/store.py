@@ -1,0 +1,219 @@
+"""A written table that is searched where it lies, without loading its vectors."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from mmgraph.data.ids import NodeIds
+from mmgraph.errors import InputError, first_few, unknown_choice
+from mmgraph.export.folder import read_manifest, read_rows
+from mmgraph.export.manifest import from_rows
+from mmgraph.inference.search import unit_queries
+from mmgraph.inference.table import EmbeddingTable
+
+ROWS_PER_CHUNK = 16_384
+
+
+@dataclass(frozen=True, eq=False)
+class Hits:
+    """Nodes that a store found for each query, best first.
+
+    Attributes:
+        positions: `[num_queries, k]`, int64: rows of `rows`; -1 where fewer than `k` nodes were found.
+        scores: `[num_queries, k]`, float32: cosines, descending; minus infinity where the position is -1.
+        rows: Columns `id`, `type` and those of the table.
+    """
+
+    positions: Tensor
+    scores: Tensor
+    rows: pa.Table
+
+    def __len__(self) -> int:
+        return self.positions.size(0)
+
+    def ids(self) -> list[list[Any]]:
+        """External ids per query, best first."""
+        return [self.rows["id"].take(pa.array(row[row >= 0])).to_pylist() for row in self.positions.numpy()]
+
+    def to_pandas(self) -> pd.DataFrame:
+        """One row per hit: `query` (number), `rank` (from 1), `score`, `id`, `type`, and the table's columns."""
+        query, rank = np.nonzero(self.positions.numpy() >= 0)
+        frame = pd.DataFrame({"query": query, "rank": rank + 1, "score": self.scores.numpy()[query, rank]})
+        found = self.rows.take(pa.array(self.positions.numpy()[query, rank])).to_pandas()
+        whole: pd.DataFrame = pd.concat([frame, found[[name for name in found if name not in frame]]], axis=1)
+        return whole
+
+
+class Store(ABC):
+    """Embeddings on disk or on a server: ids, vectors and search by cosine.
+
+    Subclasses say how vectors are read and nodes found; ids, types and columns come from `ids.parquet`. Use it in a
+    `with` statement, or call `close`.
+
+    Args:
+        path: Folder of the store.
+
+    Raises:
+        InputError: If it is damaged, or what the library holds is not what the manifest says.
+    """
+
+    exact = True
+    """Whether a search finds the very nearest nodes."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.manifest: dict[str, Any] = read_manifest(path)
+        self.rows = read_rows(path)
+        self.node_ids = NodeIds(self.rows.column(0), where=f"{path}, column id")
+        self._types = np.asarray(self.rows.column(1).to_pylist(), dtype=object)
+        self._check("nodes", len(self.node_ids), self.count)
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.path)!r}: {self.count:,} x {self.dim})"
+
+    @property
+    def count(self) -> int:
+        """Number of nodes."""
+        return int(self.manifest["count"])
+
+    @property
+    def dim(self) -> int:
+        """Width of the vectors."""
+        return int(self.manifest["dim"])
+
+    def ids(self) -> list[Any]:
+        """External ids, in the order in which they were first written."""
+        values: list[Any] = self.node_ids.values.tolist()
+        return values
+
+    def vectors(self, ids: Iterable[Any]) -> Tensor:
+        """Vectors of these ids, `[len(ids), dim]`, float32; of unit length if the manifest says `normalised`.
+
+        Raises:
+            InputError: If some are unknown; the message lists the first five.
+        """
+        positions = self.node_ids.positions(ids, where=f"{self.path}")
+        return torch.from_numpy(self._vectors_at(positions).reshape(len(positions), self.dim))
+
+    def search(self, query: Tensor, k: int = 10, *, node_type: str | None = None) -> Hits:
+        """Find the nodes with the highest cosine.
+
+        If an approximate index finds fewer than `k` nodes although there are enough, which happens among the nodes of a
+        rare type, the query is answered exactly.
+
+        Args:
+            query: `[num_queries, dim]` or `[dim]`.
+            k: Number of nodes per query; if there are fewer, all of them are returned.
+            node_type: Search among the nodes of this type only.
+
+        Raises:
+            InputError: If `k < 1`, the width differs, a query is zero, NaN or infinite, or there is no such type.
+        """
+        if k < 1:
+            raise InputError(f"search: k must be at least 1, got {k}")
+        unit = unit_queries(query, self.dim).numpy()
+        among = None
+        if node_type is not None:
+            if node_type not in self.manifest["node_types"]:
+                raise unknown_choice("node type", node_type, self.manifest["node_types"])
+            among = np.flatnonzero(self._types == node_type)
+        k = min(k, self.count if among is None else len(among))
+        if k == 0 or len(unit) == 0:
+            empty = torch.empty(len(unit), k)
+            return Hits(empty.long(), empty, self.rows)
+        positions, scores = self._search(np.ascontiguousarray(unit), k, node_type, among)
+        short = np.flatnonzero((positions < 0).any(axis=1))
+        if len(short):
+            everything = np.arange(self.count) if among is None else among
+            positions[short], scores[short] = self._search_exactly(unit[short], k, everything)
+        # Equal scores in order of position, as in `EmbeddingTable.search`.
+        order = np.lexsort((positions, -scores), axis=-1)
+        positions, scores = np.take_along_axis(positions, order, 1), np.take_along_axis(scores, order, 1)
+        return Hits(torch.from_numpy(positions), torch.from_numpy(scores), self.rows)
+
+    def table(self, *, verify: bool = True) -> EmbeddingTable:
+        """Read everything back as a table.
+
+        Args:
+            verify: Compare the vectors with the digest in the manifest, if the store keeps every bit.
+        """
+        vectors = np.empty((self.count, self.dim), dtype=np.float32)
+        for start in range(0, self.count, ROWS_PER_CHUNK):
+            rows = np.arange(start, min(start + ROWS_PER_CHUNK, self.count))
+            vectors[rows] = self._vectors_at(rows)
+        verify = verify and bool(self.manifest.get("lossless", True)) and not self.manifest["normalised"]
+        return from_rows(self.rows, torch.from_numpy(vectors), self.manifest, self.path, verify=verify)
+
+    def close(self) -> None:  # noqa: B027  (most stores hold nothing open)
+        """Release files, locks and connections."""
+
+    @abstractmethod
+    def _vectors_at(self, positions: np.ndarray) -> np.ndarray:
+        """Vectors `[len(positions), dim]`, float32."""
+
+    @abstractmethod
+    def _search(
+        self, query: np.ndarray, k: int, node_type: str | None, among: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Positions and cosines `[num_queries, k]` for queries of unit length; position -1 where nothing was found.
+
+        Args:
+            query: `[num_queries, dim]`, float32.
+            k: At most the number of candidates.
+            node_type: Search among this type.
+            among: Ascending positions of the nodes of that type; `None` without a type.
+        """
+
+    def _search_exactly(self, query: np.ndarray, k: int, among: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        positions = np.full((len(query), 0), -1, dtype=np.int64)
+        scores = np.zeros((len(query), 0), dtype=np.float32)
+        for start in range(0, len(among), ROWS_PER_CHUNK):
+            rows = among[start : start + ROWS_PER_CHUNK]
+            vectors = self._vectors_at(rows)
+            found = query @ (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).T
+            scores = np.concatenate([scores, found], axis=1)
+            positions = np.concatenate([positions, np.broadcast_to(rows, found.shape)], axis=1)
+            best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+            positions, scores = np.take_along_axis(positions, best, 1), np.take_along_axis(scores, best, 1)
+        return positions, scores
+
+    def _in_order(self, positions: np.ndarray, ids: list[Any], vectors: np.ndarray) -> np.ndarray:
+        """Vectors of these positions, from a library that gives ids and vectors `[len(ids), dim]` in any order."""
+        order = np.argsort(rows := self._positions_of(ids))
+        place = np.minimum(np.searchsorted(rows[order], positions), max(0, len(rows) - 1))
+        missing = positions if len(rows) == 0 else positions[rows[order][place] != positions]
+        if len(missing):
+            lost = first_few(self.node_ids[missing].tolist())
+            raise InputError(f"{self.path}: {len(missing):,} nodes of ids.parquet are not in the store: {lost}")
+        found: np.ndarray = vectors.reshape(len(ids), self.dim)[order][place]
+        return found
+
+    def _positions_of(self, ids: list[Any]) -> np.ndarray:
+        """Rows of ids that the library returned."""
+        return (
+            self.node_ids.positions(ids, where=f"{self.path}: changed by another program") if ids else np.empty(0, int)
+        )
+
+    def _check(self, what: str, found: object, expected: object) -> None:
+        """Refuse a store whose content is not what its manifest says."""
+        if found != expected:
+            raise InputError(f"{self.path}: the manifest says {what} {expected!r}, the store has {found!r}")
