@@ -82,7 +82,10 @@ def test_version(capsys) -> None:
         ("evaluate --run {run} --graph {graph} --task nope", "unknown task 'nope'; choose from: "),
         ("evaluate --run {run} --graph {tmp}", "{tmp}"),
         ("export --run {tmp} --graph {graph} --out {tmp}/t", "no run there"),
-        ("export --run {run} --graph {graph} --out {tmp}/t --to faiss", "--to: expected Literal['parquet', 'npy']"),
+        (
+            "export --run {run} --graph {graph} --out {tmp}/t --to sheet",
+            "--to: expected Literal['parquet', 'npy', 'faiss'",
+        ),
         ("search --id n0000", "expected --embeddings, or --run together with --graph"),
         ("search --embeddings {table}", "expected either --id, or --text and/or --image"),
         ("search --embeddings {table} --text red", "need --run and --graph"),

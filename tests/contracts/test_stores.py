@@ -482,3 +482,11 @@ def test_the_example_of_the_page_runs(
     assert out.startswith("[['p1', ")
     assert out.rstrip().endswith(" 4")
     assert all(f"`{name}`" in page for name in FORMATS)
+
+
+@pytest.mark.parametrize("format", sorted(APPROXIMATE))
+def test_the_same_table_gives_the_same_index(tmp_path: Path, format: str) -> None:
+    table = make_table(some_ids("strings", 500), 32)
+    first, second = (write_table(table, tmp_path / name, format=format) for name in ("a", "b"))
+    for file in first.iterdir():
+        assert file.read_bytes() == (second / file.name).read_bytes(), file.name
