@@ -44,6 +44,7 @@ def fit_als(data: Interactions, config: ALSConfig, *, seed: int) -> FactorScores
         [1] Hu, Koren and Volinsky, 2008, Collaborative Filtering for Implicit Feedback Datasets, ICDM.
     """
     from scipy import sparse
+    from threadpoolctl import threadpool_limits
 
     als = require("implicit.cpu.als", extra="recommend")
     row, column = data.pairs.numpy(force=True)
@@ -51,15 +52,16 @@ def fit_als(data: Interactions, config: ALSConfig, *, seed: int) -> FactorScores
     matrix = sparse.csr_matrix(
         (np.ones(len(row), dtype=np.float32), (row, column)), shape=(data.num_users, data.num_items)
     )
-    model = als.AlternatingLeastSquares(
-        factors=config.dim,
-        regularization=config.l2,
-        alpha=1.0 + config.alpha,
-        iterations=config.iterations,
-        num_threads=1,
-        random_state=derive_seed(seed, "recommender", "als") % 2**32,
-    )
-    model.fit(matrix, show_progress=False)
+    with threadpool_limits(1, user_api="blas"):  # threads of BLAS inside of those of implicit only get in the way
+        model = als.AlternatingLeastSquares(
+            factors=config.dim,
+            regularization=config.l2,
+            alpha=1.0 + config.alpha,
+            iterations=config.iterations,
+            num_threads=1,
+            random_state=derive_seed(seed, "recommender", "als") % 2**32,
+        )
+        model.fit(matrix, show_progress=False)
     users, items = (
         torch.from_numpy(np.array(side)).to(data.device) for side in (model.user_factors, model.item_factors)
     )
