@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Callable
 
 import pyarrow as pa
@@ -96,10 +95,11 @@ class RankingProblem(Problem):
             self._round = None  # frees the memory of the last round first
             random = generator(self.seed, "hold out", number)
             rest, held = hold_out(self.graph, self.config.hold_out, random, relations=self.relations)
-            if not self.asked_edges(held).edge_type.numel():  # a tiny graph: learn from everything
-                rest, _ = hold_out(self.graph, 1.0, random, relations=self.relations)
-                held = self.graph
-            self._round = (number, self._vectors(rest), self.asked_edges(held))
+            targets = self.asked_edges(held)
+            if not targets.edge_type.numel():  # a tiny graph: hold all of these edges out
+                rest, held = hold_out(self.graph, 1.0, random, relations=self.relations)
+                targets = self.asked_edges(held)
+            self._round = (number, self._vectors(rest), targets)
         return self._round[1:]
 
     def asked_edges(self, graph: MultimodalGraph) -> GraphEdges:
@@ -114,25 +114,23 @@ class RankingProblem(Problem):
     def scorer(self) -> ScorePair:
         """Scores of query nodes, a code and candidate nodes, from vectors that are computed once."""
         every = self.whole.every()
-        cosines: dict[tuple[int, int], CosineScores] = {}
+        last: tuple[Tensor, CosineScores] | None = None
 
         def score(queries: Tensor, code: int, candidates: Tensor) -> Tensor:
+            nonlocal last
             query = every[queries.to(every.device)]
             codes = torch.full((len(query),), code, device=every.device)
             with torch.no_grad():
                 if not isinstance(self.head, CosineDecoder):
                     return self.head(query, codes, every[candidates.to(every.device)])  # type: ignore[no-any-return]
-                key = (int(candidates[0]), candidates.numel())
-                if key not in cosines:  # equal candidates get equal scores
-                    cosines.clear()
-                    cosines[key] = CosineScores(nn.functional.normalize(every[candidates.to(every.device)], dim=1))
-                return cosines[key](self.head.turned(query, codes))
+                if last is None or not torch.equal(
+                    last[0], candidates
+                ):  # a full ranking asks for the same in every call
+                    found = nn.functional.normalize(every[candidates.to(every.device)], dim=1)
+                    last = candidates, CosineScores(found)  # equal candidates get equal scores
+                return last[1](self.head.turned(query, codes))
 
         return score
-
-    @abstractmethod
-    def validate(self) -> Validation:
-        """See `Problem.validate`."""
 
 
 class LinkProblem(RankingProblem):

@@ -73,7 +73,6 @@ def rank_links(task: LinkPredictionTask, score: LinkScore, graph: MultimodalGrap
     task.check_split(split)
     aligned = AlignedGraph(graph)
     held_out = task.check(aligned)
-    known = PairSet(torch.cat([aligned.edges(), held_out, held_out.flip(0)], dim=1), aligned.num_nodes)
     is_split = pc.equal(task.edges["split"], split)
     chosen = held_out[:, torch.from_numpy(is_split.to_numpy())]
     relations = task.edges["relation"].filter(is_split).to_pylist()
@@ -95,6 +94,7 @@ def rank_links(task: LinkPredictionTask, score: LinkScore, graph: MultimodalGrap
             labels += [name] * rows.numel()
             degrees.append(degree[pairs[0]])
         return LinkRanks(Ranks.cat(parts), labels, torch.cat(degrees))
+    known = PairSet(torch.cat([aligned.edges(), held_out, held_out.flip(0)], dim=1), aligned.num_nodes)
     for i, name in enumerate(names):
         mine = chosen[:, number == i]
         for reverse in (False, True):

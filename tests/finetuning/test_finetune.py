@@ -269,6 +269,28 @@ def test_a_held_out_pair_is_not_in_the_graph_that_it_is_learnt_from(toy, encoder
     assert max(max(pair) for pair in gone) < n
 
 
+def test_scores_of_other_candidates_are_not_taken_from_memory(toy, encoder_of, settings) -> None:
+    """Fixed negatives ask for other candidates each time, which may be as many and start alike."""
+    from mmgraph.finetuning.ranking import LinkProblem
+
+    score = LinkProblem(encoder_of(toy.graph), toy.graph, toy.tasks["links"], settings(decoder="cosine")).scorer()
+    queries = torch.arange(3)
+    some, others = torch.tensor([4, 7, 9]), torch.tensor([4, 8, 10])
+    whole = score(queries, 0, torch.arange(toy.graph.num_nodes))
+    torch.testing.assert_close(score(queries, 0, some), whole[:, some])
+    torch.testing.assert_close(score(queries, 0, others), whole[:, others])
+
+
+def test_a_tiny_graph_holds_out_all_that_is_asked_and_nothing_else(toy, encoder_of, settings) -> None:
+    from mmgraph.finetuning.ranking import LinkProblem
+
+    problem = LinkProblem(encoder_of(toy.graph), toy.graph, toy.tasks["links"], settings(hold_out=0.0))
+    vectors, targets = problem._held_out(0)
+    assert vectors.graph.relations["similar"].num_edges == 0
+    asked = list(toy.graph.relations).index("similar")
+    assert set((targets.edge_type // 2).tolist()) == {asked}
+
+
 def test_run_folders_of_datasets_are_resumed_from_disk(toy, encoder_of, settings, tmp_path: Path, monkeypatch) -> None:
     from mmgraph.nn.saving import save_encoder
 
