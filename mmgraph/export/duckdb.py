@@ -80,8 +80,6 @@ class DuckStore(Store):
 
     def _vectors_at(self, positions: np.ndarray) -> np.ndarray:
         wanted = self.node_ids[positions].tolist()
-        if not wanted:
-            return np.empty((0, self.dim), dtype=np.float32)
         among = "SELECT id, vector FROM nodes WHERE id IN (SELECT unnest(?))"
         found = self.connection.execute(among, [wanted]).fetchnumpy()
         return self._in_order(positions, list(found["id"]), np.stack(found["vector"]))
@@ -93,15 +91,14 @@ class DuckStore(Store):
         node_type: str | None,
         among: np.ndarray | None,  # noqa: ARG002
     ) -> tuple[np.ndarray, np.ndarray]:
-        positions = np.full((len(query), k), -1, dtype=np.int64)
-        scores = np.full((len(query), k), -np.inf, dtype=np.float32)
         chosen, values = ("", []) if node_type is None else ("WHERE type = ?", [node_type])
         question = (
             f"SELECT id, array_cosine_similarity(vector, ?::FLOAT[{self.dim}]) AS score FROM nodes {chosen} "
             f"ORDER BY score DESC, rowid LIMIT {k}"
         )
-        for row, vector in enumerate(query):
+
+        def ask(vector: np.ndarray) -> tuple[np.ndarray, list[float]]:
             found = self.connection.execute(question, [vector.tolist(), *values]).fetchall()
-            positions[row, : len(found)] = self._positions_of([node for node, _ in found])
-            scores[row, : len(found)] = [score for _, score in found]
-        return positions, scores
+            return self._positions_of([node for node, _ in found]), [score for _, score in found]
+
+        return self._padded(map(ask, query), len(query), k)

@@ -150,8 +150,6 @@ class FaissStore(Store):
         faiss = require("faiss", extra="faiss")
         if self._ivf and self.index.direct_map.type == faiss.DirectMap.NoMap:
             self.index.set_direct_map_type(faiss.DirectMap.Hashtable)
-        if len(positions) == 0:
-            return np.empty((0, self.dim), dtype=np.float32)
         found: np.ndarray = self.index.reconstruct_batch(np.ascontiguousarray(positions))
         return found
 

@@ -48,8 +48,6 @@ class LanceStore(Store):
 
     def _vectors_at(self, positions: np.ndarray) -> np.ndarray:
         wanted = self.node_ids[positions].tolist()
-        if not wanted:
-            return np.empty((0, self.dim), dtype=np.float32)
         among = f"id IN ({', '.join(map(literal, wanted))})"
         found = self.nodes.search().where(among).select(["id", "vector"]).limit(len(wanted)).to_arrow()
         vectors = found["vector"].combine_chunks().flatten().to_numpy()
@@ -62,16 +60,14 @@ class LanceStore(Store):
         node_type: str | None,
         among: np.ndarray | None,  # noqa: ARG002
     ) -> tuple[np.ndarray, np.ndarray]:
-        positions = np.full((len(query), k), -1, dtype=np.int64)
-        scores = np.full((len(query), k), -np.inf, dtype=np.float32)
-        for row, vector in enumerate(query):
+        def ask(vector: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             question = self.nodes.search(vector, vector_column_name="vector").distance_type("cosine").limit(k)
             if node_type is not None:
                 question = question.where(f"type = {literal(node_type)}", prefilter=True)
             found = question.select(["id", "_distance"]).to_arrow()
-            positions[row, : len(found)] = self._positions_of(found["id"].to_pylist())
-            scores[row, : len(found)] = 1 - found["_distance"].to_numpy()
-        return positions, scores
+            return self._positions_of(found["id"].to_pylist()), 1 - found["_distance"].to_numpy()
+
+        return self._padded(map(ask, query), len(query), k)
 
 
 def literal(value: str | int) -> str:

@@ -160,8 +160,6 @@ class QdrantStore(Store):
 
     def _vectors_at(self, positions: np.ndarray) -> np.ndarray:
         wanted = self.node_ids[positions].tolist()
-        if not wanted:
-            return np.empty((0, self.dim), dtype=np.float32)
         found: list[Any] = []
         for part in _parts([point_id(node) for node in wanted]):
             found += self.client.retrieve(self.name, part, with_payload=["id"], with_vectors=True)
@@ -180,16 +178,15 @@ class QdrantStore(Store):
         if node_type is not None:
             condition = models.FieldCondition(key="type", match=models.MatchValue(value=node_type))
             chosen = models.Filter(must=[condition])
-        positions = np.full((len(query), k), -1, dtype=np.int64)
-        scores = np.full((len(query), k), -np.inf, dtype=np.float32)
         questions = [
             models.QueryRequest(query=vector.tolist(), filter=chosen, limit=k, with_payload=["id"]) for vector in query
         ]
         answers = [answer for part in _parts(questions) for answer in self.client.query_batch_points(self.name, part)]
-        for row, answer in enumerate(answers):
-            positions[row, : len(answer.points)] = self._positions_of([point.payload["id"] for point in answer.points])
-            scores[row, : len(answer.points)] = [point.score for point in answer.points]
-        return positions, scores
+        found = (
+            (self._positions_of([point.payload["id"] for point in answer.points]), [p.score for p in answer.points])
+            for answer in answers
+        )
+        return self._padded(found, len(query), k)
 
 
 def _parts(items: list[Any]) -> Iterator[list[Any]]:

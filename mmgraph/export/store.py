@@ -80,6 +80,8 @@ class Store(ABC):
             InputError: If some are unknown; the message lists the first five.
         """
         positions = self.node_ids.positions(ids, where=f"{self.path}")
+        if len(positions) == 0:
+            return torch.empty(0, self.dim)
         return torch.from_numpy(self._vectors_at(positions).reshape(len(positions), self.dim))
 
     def search(self, query: Tensor, k: int = 10, *, node_type: str | None = None) -> Hits:
@@ -136,7 +138,7 @@ class Store(ABC):
 
     @abstractmethod
     def _vectors_at(self, positions: np.ndarray) -> np.ndarray:
-        """Vectors `[len(positions), dim]`, float32."""
+        """Vectors `[len(positions), dim]`, float32, of at least one position."""
 
     @abstractmethod
     def _search(
@@ -162,6 +164,14 @@ class Store(ABC):
             positions = np.concatenate([positions, np.broadcast_to(rows, found.shape)], axis=1)
             best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
             positions, scores = np.take_along_axis(positions, best, 1), np.take_along_axis(scores, best, 1)
+        return positions, scores
+
+    def _padded(self, found: Iterable[tuple[Any, Any]], num_queries: int, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Positions and scores of each query as arrays `[num_queries, k]`, -1 and minus infinity where there are fewer."""
+        positions = np.full((num_queries, k), -1, dtype=np.int64)
+        scores = np.full((num_queries, k), -np.inf, dtype=np.float32)
+        for row, (nodes, values) in enumerate(found):
+            positions[row, : len(nodes)], scores[row, : len(nodes)] = nodes, values
         return positions, scores
 
     def _in_order(self, positions: np.ndarray, ids: list[Any], vectors: np.ndarray) -> np.ndarray:

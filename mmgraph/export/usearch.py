@@ -56,8 +56,6 @@ class UsearchStore(Store):
         index.expansion_search = SEARCH  # not part of the file
 
     def _vectors_at(self, positions: np.ndarray) -> np.ndarray:
-        if len(positions) == 0:
-            return np.empty((0, self.dim), dtype=np.float32)
         return np.asarray(self.index.get(np.ascontiguousarray(positions, dtype=np.uint64)), dtype=np.float32)
 
     def _search(
@@ -70,14 +68,13 @@ class UsearchStore(Store):
         # The library filters in C++ only: ask for so many that about twice `k` of the type are among them. Where that
         # is not enough, `Store.search` compares with every node of the type.
         wanted = k if among is None else min(self.count, 2 * k * -(-self.count // len(among)))
-        positions = np.full((len(query), k), -1, dtype=np.int64)
-        scores = np.full((len(query), k), -np.inf, dtype=np.float32)
         allowed = np.zeros(self.count, dtype=bool)
         allowed[slice(None) if among is None else among] = True
-        for row, vector in enumerate(query):
+
+        def ask(vector: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             found = self.index.search(vector, wanted, threads=1)
             keys = np.asarray(found.keys, dtype=np.int64)
             inside = np.flatnonzero(allowed[keys])[:k]
-            positions[row, : len(inside)] = keys[inside]
-            scores[row, : len(inside)] = 1 - np.asarray(found.distances, dtype=np.float32)[inside]
-        return positions, scores
+            return keys[inside], 1 - np.asarray(found.distances, dtype=np.float32)[inside]
+
+        return self._padded(map(ask, query), len(query), k)
