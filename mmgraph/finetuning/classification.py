@@ -6,18 +6,17 @@ import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
-from mmgraph.data.loaders import SeedOrder
 from mmgraph.finetuning.config import FinetuneConfig
 from mmgraph.finetuning.heads import NodeHead
-from mmgraph.finetuning.problem import Problem, Validation
+from mmgraph.finetuning.node_problem import NodeProblem
+from mmgraph.finetuning.problem import Validation
 from mmgraph.finetuning.vectors import NodeVectors, rows_to_predict
 from mmgraph.metrics.classification import accuracy, macro_auc
-from mmgraph.seeding import derive_seed
 from mmgraph.tasks.node_classification import NodeClassificationTask
 from mmgraph.tasks.probe import best_threshold, fit_probe, validation_score
 
 
-class ClassificationProblem(Problem):
+class ClassificationProblem(NodeProblem):
     """Cross-entropy over the classes, or over each label.
 
     A linear head starts as the linear probe of the encoder's vectors: training then begins at the score of the frozen
@@ -36,20 +35,10 @@ class ClassificationProblem(Problem):
         arXiv:2202.10054.
     """
 
-    head: NodeHead
-
     def __init__(self, vectors: NodeVectors, task: NodeClassificationTask, config: FinetuneConfig) -> None:
-        task.check_ids(vectors.graph)
-        task.check_trainable()
-        self.vectors, self.task = vectors, task
+        super().__init__(vectors, task, task.selectable, config)
+        self.task = task
         device = vectors.encoder.device
-        self.rows, self.target = {}, {}
-        for split in ("train", "valid"):
-            ids, target = task.selectable(split)
-            self.rows[split] = torch.from_numpy(vectors.graph.node_ids.positions(ids)).to(device)
-            self.target[split] = target.to(device)
-        seed = derive_seed(config.seed, "finetune batches", task.name)
-        self.order = SeedOrder(len(self.target["train"]), batch_size=config.batch_size, seed=seed)
         count = len(task.classes)
         start = vectors.exact(self.rows["train"])
         self.head = NodeHead(start, count, hidden=config.hidden, dropout=config.dropout).to(device)
@@ -60,9 +49,7 @@ class ClassificationProblem(Problem):
 
     def loss(self, step: int) -> Tensor:
         """Loss of one batch of train nodes."""
-        chosen = self.order.seeds(step).to(self.rows["train"].device)
-        logits = self.head(self.vectors.of(self.rows["train"][chosen], step))
-        target = self.target["train"][chosen]
+        logits, target = self.batch(step)
         if target.dim() == 1:
             return nn.functional.cross_entropy(logits, target, weight=self.weight)
         return nn.functional.binary_cross_entropy_with_logits(logits, target.float(), pos_weight=self.weight)
@@ -78,7 +65,7 @@ class ClassificationProblem(Problem):
     def test(self) -> dict[str, float]:
         """As `NodeClassificationTask.metrics`."""
         ids, target = self.task.examples("test")
-        rows = torch.from_numpy(self.vectors.graph.node_ids.positions(ids)).to(self.vectors.encoder.device)
+        rows = self.rows_of(ids)
         return self.task.metrics(self._logits(rows), target.to(rows.device), self._threshold())
 
     def predictions(self) -> pa.Table:

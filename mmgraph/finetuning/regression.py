@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import pyarrow as pa
-import torch
 from torch import Tensor, nn
 
-from mmgraph.data.loaders import SeedOrder
 from mmgraph.finetuning.config import FinetuneConfig
 from mmgraph.finetuning.heads import NodeHead
-from mmgraph.finetuning.problem import Problem, Validation
+from mmgraph.finetuning.node_problem import NodeProblem
+from mmgraph.finetuning.problem import Validation
 from mmgraph.finetuning.vectors import NodeVectors, rows_to_predict
 from mmgraph.metrics.regression import mean_absolute_error, regression_metrics, root_mean_squared_error
-from mmgraph.seeding import derive_seed
 from mmgraph.tasks.node_regression import NodeRegressionTask
 from mmgraph.tasks.ridge import fit_ridge, standard
 
 
-class RegressionProblem(Problem):
+class RegressionProblem(NodeProblem):
     """Huber [1] or squared error of values that are standardised by the train nodes.
 
     A linear head starts as the ridge regression of the encoder's vectors, as the head of a classification starts as the
@@ -35,22 +33,12 @@ class RegressionProblem(Problem):
         [1] Huber, 1964, Robust Estimation of a Location Parameter; its threshold is one standard deviation here.
     """
 
-    head: NodeHead
-
     def __init__(self, vectors: NodeVectors, task: NodeRegressionTask, config: FinetuneConfig) -> None:
-        task.check_ids(vectors.graph)
-        task.check_trainable()
-        self.vectors, self.task = vectors, task
+        super().__init__(vectors, task, task.examples, config)
+        self.task = task
         device = vectors.encoder.device
-        self.rows, self.target = {}, {}
-        for split in ("train", "valid"):
-            ids, values = task.examples(split)
-            self.rows[split] = torch.from_numpy(vectors.graph.node_ids.positions(ids)).to(device)
-            self.target[split] = values.to(device)
         self.centre, self.spread = standard(self.target["train"])
         self.error = nn.functional.huber_loss if config.value_loss == "huber" else nn.functional.mse_loss
-        seed = derive_seed(config.seed, "finetune batches", task.name)
-        self.order = SeedOrder(len(self.target["train"]), batch_size=config.batch_size, seed=seed)
         start = vectors.exact(self.rows["train"])
         self.head = NodeHead(start, 1, hidden=config.hidden, dropout=config.dropout).to(device)
         if not config.hidden:
@@ -59,9 +47,8 @@ class RegressionProblem(Problem):
 
     def loss(self, step: int) -> Tensor:
         """Loss of one batch of train nodes."""
-        chosen = self.order.seeds(step).to(self.rows["train"].device)
-        output = self.head(self.vectors.of(self.rows["train"][chosen], step)).squeeze(1)
-        return self.error(output, self._standardised(self.target["train"][chosen]))
+        output, target = self.batch(step)
+        return self.error(output.squeeze(1), self._standardised(target))
 
     def validate(self) -> Validation:
         """Minus the root mean squared error, as the ridge regression is chosen."""
@@ -74,7 +61,7 @@ class RegressionProblem(Problem):
     def test(self) -> dict[str, float]:
         """As `NodeRegressionTask.evaluate`."""
         ids, target = self.task.examples("test")
-        rows = torch.from_numpy(self.vectors.graph.node_ids.positions(ids)).to(self.vectors.encoder.device)
+        rows = self.rows_of(ids)
         return regression_metrics(self._predict(rows), target.to(rows.device))
 
     def predictions(self) -> pa.Table:

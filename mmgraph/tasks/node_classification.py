@@ -17,14 +17,15 @@ from mmgraph.data.graph import MultimodalGraph
 from mmgraph.data.ids import NodeIds
 from mmgraph.errors import InputError, first_few
 from mmgraph.metrics.classification import accuracy, macro_auc, macro_f1, multilabel_macro_f1
-from mmgraph.tasks.base import QueryFunction, Task, checked_table
+from mmgraph.tasks.base import QueryFunction, checked_table
+from mmgraph.tasks.node_task import NodeTask
 from mmgraph.tasks.probe import LinearProbe, fit_probe
 
 if TYPE_CHECKING:
     from mmgraph.inference.table import EmbeddingTable
 
 
-class NodeClassificationTask(Task):
+class NodeClassificationTask(NodeTask):
     """Linear probe on frozen embeddings.
 
     Args:
@@ -38,7 +39,6 @@ class NodeClassificationTask(Task):
     """
 
     kind: ClassVar[str] = "node_classification"
-    splits: ClassVar[tuple[str, ...]] = ("train", "valid", "test")
 
     def __init__(self, name: str, labels: pa.Table, multi_label: bool = False) -> None:
         super().__init__(name)
@@ -79,9 +79,10 @@ class NodeClassificationTask(Task):
         del root
         return cls(name, tables["labels"], multi_label=bool(settings["multi_label"]))
 
-    def num_examples(self, split: str) -> int:
-        """Number of labelled nodes."""
-        return int(pc.sum(pc.equal(self.labels["split"], split)).as_py() or 0)
+    @property
+    def answers(self) -> pa.Table:
+        """The labels."""
+        return self.labels
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
@@ -166,19 +167,6 @@ class NodeClassificationTask(Task):
         Raises:
             InputError: If train or valid is empty, or there are fewer than two classes.
         """
-        for split in ("train", "valid"):
-            if self.num_examples(split) == 0:
-                raise InputError(f"{self.where}: split {split!r} has no examples")
+        self.check_parts()
         if len(self.classes) < (1 if self.multi_label else 2):
             raise InputError(f"{self.where}: expected at least two classes in train, got {first_few(self.classes)}")
-
-    def check_ids(self, graph: MultimodalGraph) -> None:
-        """Refuse labels of nodes that the graph does not have.
-
-        Raises:
-            InputError: Counts the unknown ids and lists the first five.
-        """
-        graph.node_ids.positions(self.labels["id"], where=f"{self.where}, column 'id'")
-
-    def _rows(self, split: str) -> pa.Table:
-        return self.labels.filter(pc.equal(self.labels["split"], split))

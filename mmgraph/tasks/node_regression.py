@@ -16,14 +16,15 @@ from mmgraph.data.graph import MultimodalGraph
 from mmgraph.data.ids import NodeIds
 from mmgraph.errors import InputError
 from mmgraph.metrics.regression import regression_metrics
-from mmgraph.tasks.base import QueryFunction, Task, checked_table
+from mmgraph.tasks.base import QueryFunction, checked_table
+from mmgraph.tasks.node_task import NodeTask
 from mmgraph.tasks.ridge import RidgeProbe, fit_ridge, standard
 
 if TYPE_CHECKING:
     from mmgraph.inference.table import EmbeddingTable
 
 
-class NodeRegressionTask(Task):
+class NodeRegressionTask(NodeTask):
     """Ridge regression on frozen embeddings.
 
     Args:
@@ -36,7 +37,6 @@ class NodeRegressionTask(Task):
     """
 
     kind: ClassVar[str] = "node_regression"
-    splits: ClassVar[tuple[str, ...]] = ("train", "valid", "test")
 
     def __init__(self, name: str, values: pa.Table) -> None:
         super().__init__(name)
@@ -78,13 +78,14 @@ class NodeRegressionTask(Task):
         del settings, root
         return cls(name, tables["values"])
 
-    def num_examples(self, split: str) -> int:
-        """Number of nodes with a value."""
-        return int(pc.sum(pc.equal(self.values["split"], split)).as_py() or 0)
+    @property
+    def answers(self) -> pa.Table:
+        """The values."""
+        return self.values
 
     def examples(self, split: str) -> tuple[np.ndarray, Tensor]:
         """Ids and values of a split, `[n]` and `[n]` in float64."""
-        rows = self.values.filter(pc.equal(self.values["split"], split))
+        rows = self._rows(split)
         return NodeIds(rows["id"]).values, torch.tensor(rows["value"].to_pylist(), dtype=torch.float64)
 
     def evaluate(
@@ -126,18 +127,8 @@ class NodeRegressionTask(Task):
         Raises:
             InputError: If train or valid is empty, or all values of train are equal.
         """
-        for split in ("train", "valid"):
-            if self.num_examples(split) == 0:
-                raise InputError(f"{self.where}: split {split!r} has no examples")
+        self.check_parts()
         try:
             standard(self.examples("train")[1])
         except InputError as error:
             raise InputError(f"{self.where}, split 'train': {error}") from None
-
-    def check_ids(self, graph: MultimodalGraph) -> None:
-        """Refuse values of nodes that the graph does not have.
-
-        Raises:
-            InputError: Counts the unknown ids and lists the first five.
-        """
-        graph.node_ids.positions(self.values["id"], where=f"{self.where}, column 'id'")
