@@ -30,7 +30,6 @@ from mmgraph.finetuning.finetune import finetune
 from mmgraph.seeding import generator
 from mmgraph.tasks.base import Task, load_tasks
 from mmgraph.tasks.node_classification import NodeClassificationTask
-from mmgraph.training.config import PretrainConfig
 
 RESULTS = Path(__file__).with_suffix(".results.json")
 SHARES = (0.01, 0.05, 0.2, 1.0)
@@ -114,11 +113,7 @@ def run_graph(graph_name: str, arguments: argparse.Namespace, results: dict[str,
                     out = arguments.out / graph_name / name / column / variant.label / f"seed{seed}"
                     model = arguments.models / graph_name / f"seed{seed}"
                     config = FinetuneConfig(seed=seed, device=arguments.device, **variant.config)
-                    encoder: Any = model
-                    if variant.config["init"] != "run":
-                        encoder = None  # the shape is the default one, as of the pre-trained model
-                        assert PretrainConfig().encoder.gnn.conv == "sign"
-                    found = finetune(encoder, graph, task, config, out=out).result
+                    found = finetune(model, graph, task, config, out=out).result
                     keys = METRIC[task.kind]
                     rows[column][str(seed)] = {
                         "test": {key: round(value, 5) for key, value in found["test"].items()},
