@@ -44,7 +44,7 @@ OPTIONAL = (
     "pydantic",
     "uvicorn",
     "prometheus_client",
-    "multipart",
+    "python_multipart",
     "transformers",
     "open_clip",
     "sentence_transformers",

@@ -43,7 +43,7 @@ def build_parser() -> ArgumentParser:
 
 def run(args: Namespace) -> None:
     """Serve until interrupted."""
-    for module in ("fastapi", "uvicorn", "multipart", "prometheus_client", "PIL"):
+    for module in ("fastapi", "uvicorn", "python_multipart", "prometheus_client", "PIL"):
         require(module, extra="serve")
     from mmgraph.serve.index import Sources
     from mmgraph.serve.server import serve

@@ -64,6 +64,8 @@ async def search(service: Service, index: Index, asked: Asked) -> SearchAnswer:
     """Answer `/search` and `/similar`."""
     began = time.perf_counter()
     _check(service, index, asked)
+    if (image := asked.image) is not None:  # a header can be long
+        await service.aside(lambda: check_image(image, max_pixels=service.limits.max_pixels))
     like: tuple[int, ...] = ()
     for name, value in (("id", asked.id), ("like", asked.like)):
         if value is not None:
@@ -146,8 +148,6 @@ def _check(service: Service, index: Index, asked: Asked) -> None:
         if value is not None and name not in index.about.modalities:
             known = ", ".join(index.about.modalities) or "ids only"
             raise Refusal(400, f"{name}: queries cannot have it here; they can have: {known}")
-    if asked.image is not None:
-        check_image(asked.image, max_pixels=service.limits.max_pixels)
 
 
 async def _encode(service: Service, index: Index, text: str | None, image: bytes | None) -> Encoded:

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from mmgraph.errors import InputError
 from mmgraph.serve.failures import Refusal
-from mmgraph.serve.index import Index, unit
+from mmgraph.serve.features import unit
+from mmgraph.serve.index import Index
 
 
 @dataclass(frozen=True)

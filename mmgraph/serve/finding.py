@@ -15,7 +15,8 @@ from mmgraph.export.hits import Hits
 from mmgraph.inference.compose import compose_vectors
 from mmgraph.serve.encoding import Encoded
 from mmgraph.serve.failures import Refusal
-from mmgraph.serve.index import Index, centred_unit, unit
+from mmgraph.serve.features import centred_unit, unit
+from mmgraph.serve.index import Index
 
 _logger = logging.getLogger(__name__)
 

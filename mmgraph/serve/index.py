@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,6 +20,7 @@ from mmgraph.errors import InputError
 from mmgraph.export.queries import open_embeddings, open_query_encoder
 from mmgraph.export.store import Store
 from mmgraph.inference.query import QueryEncoder
+from mmgraph.serve.describing import describe, picture_root, task_labels
 from mmgraph.serve.models import About
 from mmgraph.serve.neighbourhood import Neighbourhood
 from mmgraph.serve.pictures import Pictures
@@ -27,13 +28,11 @@ from mmgraph.serve.plane import Plane
 from mmgraph.serve.rows import NodeRows
 from mmgraph.serve.settings import Limits
 from mmgraph.serve.snapshot import snapshot
-from mmgraph.versions import installed_version
 
 Stamp = tuple[int, int, int] | None
 
 MODALITIES = ("text", "image")
 """What queries can have; other modalities of a graph are searched by node only."""
-EXAMPLES = 3
 
 
 @dataclass(frozen=True)
@@ -145,7 +144,7 @@ def _assemble(
 ) -> Index:
     if graph is not None and graph.name != store.manifest["graph"]:
         raise InputError(f"{store.path}: made from graph {store.manifest['graph']!r}, but --graph is {graph.name!r}")
-    rows = NodeRows(store.rows)
+    rows = NodeRows(store.rows, {} if sources.graph is None else task_labels(sources.graph, store.node_ids))
     hood = None if graph is None else Neighbourhood(graph, store.node_ids)
     encoder = None
     same = before is not None and before.stamps == stamps
@@ -168,7 +167,7 @@ def _assemble(
         store=store,
         rows=rows,
         place={node: position for position, node in enumerate(store.node_ids.values.tolist())},
-        about=_about(store, rows, graph, encoder, pictures, limits),
+        about=describe(store, rows, graph, encoder, pictures, limits),
         plane=Plane(len(store), read),
         pictures=pictures,
         hood=hood,
@@ -199,69 +198,3 @@ def stamp(path: Path) -> Stamp:
     except OSError:
         return None
     return found.st_ino, found.st_mtime_ns, found.st_size
-
-
-def picture_root(graph: Path) -> Path:
-    """Folder to which the paths of pictures in a graph are relative: that of the tables it was encoded from."""
-    found = find_graph(graph).resolve()
-    return found.parent if found.name == "encoded" else found
-
-
-def _about(
-    store: Store,
-    rows: NodeRows,
-    graph: MultimodalGraph | None,
-    encoder: QueryEncoder | None,
-    pictures: Pictures,
-    limits: Limits,
-) -> About:
-    codes = rows.groups("type")
-    assert codes is not None
-    counts = np.bincount(codes[0], minlength=len(codes[1])).tolist()
-    return About(
-        name=store.manifest["graph"],
-        graph=store.manifest["graph"],
-        model=store.manifest["model"],
-        version=installed_version("mmgraph") or "unknown",
-        nodes=len(store),
-        dim=store.dim,
-        exact=bool(store.exact),
-        node_types=dict(zip(codes[1], counts, strict=True)),
-        relations=[] if graph is None else list(graph.relations),
-        modalities=[] if encoder is None else list(encoder.encoders),
-        columns=rows.describe(),
-        id_type="string" if store.manifest["id_type"] == "string" else "int",
-        max_k=limits.max_k,
-        max_upload_bytes=limits.max_upload_bytes,
-        examples=[store.node_ids[position] for position in _examples(rows, pictures)],
-    )
-
-
-def _examples(rows: NodeRows, pictures: Pictures) -> Iterator[int]:
-    """Positions of some nodes that show something, evenly spread."""
-    text, picture = rows.has_text(), pictures.present(rows.count)
-    shown = np.flatnonzero(text & picture)
-    if len(shown) < EXAMPLES:
-        shown = np.flatnonzero(text | picture)
-    if len(shown):
-        chosen = shown[np.linspace(0, len(shown) - 1, EXAMPLES + 2).astype(np.int64)[1:-1]]
-        yield from dict.fromkeys(chosen.tolist())
-
-
-def unit(vectors: np.ndarray) -> np.ndarray:
-    """Rows of length 1; zero rows stay zero."""
-    norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    found: np.ndarray = vectors / np.where(norms > 0, norms, 1.0)
-    return found
-
-
-def centred_unit(graph: MultimodalGraph, modality: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Centred unit-norm features of rows of a graph `[n, dim]`, and whether they are there `[n]`; row -1 is not."""
-    features = graph.features[modality]
-    index = torch.from_numpy(np.maximum(rows, 0))
-    present = features.present[index].numpy() & (rows >= 0)
-    values = np.zeros((len(rows), features.spec.dim), dtype=np.float32)
-    if present.any():
-        mean = features.mean.float().numpy()
-        values[present] = unit(features.values[index[torch.from_numpy(present)]].float().numpy() - mean)
-    return values, present

@@ -49,6 +49,7 @@ class About(Message):
     relations: list[str]
     modalities: list[str] = Field(description="What a query can have besides ids.")
     columns: list[Column]
+    colours: list[str] = Field(description="What the map can be coloured by: `type`, labels of tasks, categories.")
     id_type: Literal["string", "int"]
     max_k: int
     max_upload_bytes: int
@@ -141,4 +142,4 @@ class MapAnswer(Message):
     y: list[float] = Field(description="0 to 1.")
     group: list[int] = Field(description="Number of the group in `groups`.")
     groups: list[str]
-    colour_by: str = Field(description="`type` or the name of a column.")
+    colour_by: str = Field(description="`type`, the name of a task or of a column.")

@@ -18,7 +18,7 @@ from mmgraph.serve.routes_search import FAILURES, reply, service_of
 router = APIRouter()
 
 MAX_COLOURS = 50
-"""A column with at most so many values colours the map if all nodes are of one type."""
+"""What has at most so many values colours the map if all nodes are of one type."""
 
 
 @router.get("/about", response_model=About, responses=FAILURES, summary="What is served")
@@ -83,7 +83,10 @@ async def get_neighbours(
 async def get_map(
     request: Request,
     limit: Annotated[int, Query(ge=1, description="Number of nodes at most, evenly spread.")] = 100_000,
-    colour_by: Annotated[str | None, Query(description="`type` or a column that is a category.")] = None,
+    colour_by: Annotated[
+        str | None,
+        Query(description="`type`, a task with labels or a column that is a category; see `colours` of `/about`."),
+    ] = None,
 ) -> Response:
     """Coordinates of nodes: two principal axes at first, and t-SNE soon after if there are at most 5,000 nodes."""
     service = service_of(request)
@@ -114,12 +117,11 @@ def _neighbours(index: Index, position: int, hops: int, limit: int) -> Neighbour
 
 
 def _colour(index: Index, wanted: str | None) -> str:
-    choices = ["type", *(column.name for column in index.about.columns if column.kind == "category")]
     if wanted is None:
-        few = [c.name for c in index.about.columns if c.kind == "category" and 1 < len(c.values) <= MAX_COLOURS]
-        return few[0] if len(index.about.node_types) == 1 and few else "type"
-    if wanted not in choices:
-        raise Refusal(400, str(unknown_choice("colour_by", wanted[:100], choices)))
+        sizes = index.rows.groupings
+        return next((name for name, size in sizes.items() if 1 < size <= MAX_COLOURS), "type")
+    if wanted not in index.about.colours:
+        raise Refusal(400, str(unknown_choice("colour_by", wanted[:100], index.about.colours)))
     return wanted
 
 
@@ -127,7 +129,6 @@ def _map(index: Index, limit: int, colour_by: str) -> bytes:
     points, groups = index.plane.points, index.rows.groups(colour_by)
     if points is None:
         raise Refusal(404, "map: there is none; the log of the server says why")
-    assert groups is not None
     codes, names = groups
     count = len(points)
     chosen = np.arange(count) if count <= limit else np.linspace(0, count - 1, limit).astype(np.int64)

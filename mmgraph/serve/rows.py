@@ -6,6 +6,8 @@ import base64
 import datetime
 import decimal
 import math
+from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -27,9 +29,11 @@ class NodeRows:
 
     Args:
         rows: Columns `id`, `type` and others, as a `Store` has them.
+        labels: Labels of tasks by name, one text or null per node; they group nodes and are not shown with them.
     """
 
-    def __init__(self, rows: pa.Table) -> None:
+    def __init__(self, rows: pa.Table, labels: Mapping[str, pa.Array] | None = None) -> None:
+        self._labels = dict(labels or {})
         # One chunk per column: looking a row up is then one step.
         self._columns = {name: _one_chunk(rows.column(name)) for name in rows.column_names}
         self._ids, self._types = (self._columns.pop(name) for name in rows.column_names[:2])
@@ -58,15 +62,23 @@ class NodeRows:
         """Which nodes have a text, `[num_nodes]`, bool."""
         return np.zeros(self.count, dtype=bool) if self._text is None else np.asarray(self._text.is_valid())
 
-    def describe(self) -> list[Column]:
+    @cached_property
+    def described(self) -> list[Column]:
         """Names and kinds of the columns."""
         return [_describe(name, column) for name, column in self._columns.items()]
 
-    def groups(self, name: str) -> tuple[np.ndarray, list[str]] | None:
-        """Codes `[num_nodes]` and names of a categorical column or of `type`; `None` if it is neither."""
-        column = self._types if name == "type" else self._columns.get(name)
-        if column is None or (name != "type" and _describe(name, column).kind != "category"):
-            return None
+    @cached_property
+    def groupings(self) -> dict[str, int]:
+        """What nodes can be grouped by, with the number of groups: `type`, labels and categories, in this order."""
+        found = {"type": len(pc.unique(self._types))}
+        found |= {name: len(pc.unique(labels.drop_null())) for name, labels in self._labels.items()}
+        categories = (column for column in self.described if column.kind == "category")
+        return found | {column.name: len(column.values) for column in categories if column.name not in found}
+
+    def groups(self, name: str) -> tuple[np.ndarray, list[str]]:
+        """Codes `[num_nodes]` and names of one of the `groupings`."""
+        column = self._types if name == "type" else self._labels.get(name, self._columns.get(name))
+        assert column is not None
         coded = pc.dictionary_encode(column.cast(pa.string()).fill_null(""))
         names = [value or "(none)" for value in coded.dictionary.to_pylist()]
         return np.asarray(coded.indices), names

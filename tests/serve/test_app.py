@@ -20,6 +20,8 @@ from mmgraph.inference.table import EmbeddingTable
 from mmgraph.serve.app import make_app
 from mmgraph.serve.index import Sources
 from mmgraph.serve.models import About, MapAnswer, NeighboursAnswer, Node, RecommendAnswer, SearchAnswer
+from mmgraph.tasks.base import load_tasks
+from mmgraph.tasks.node_classification import NodeClassificationTask
 from mmgraph.training.evaluate import load_run_encoder, query_encoder
 
 
@@ -47,6 +49,7 @@ def test_health_and_about(client, workspace) -> None:
     assert about.model == open_store(workspace.store).manifest["model"]
     assert about.node_types == {"item": 45, "user": 15}
     assert about.relations == list(graph.relations)
+    assert about.colours == ["type", "community", "title"]
     assert (about.modalities, about.id_type) == (["text", "image"], "string")
     columns = {column.name: column for column in about.columns}
     assert columns["community"].kind == "number"
@@ -193,7 +196,12 @@ def test_map_has_every_node_and_groups(client, workspace) -> None:
     few = MapAnswer.model_validate_json(client.get("/map", params={"limit": 7}).content)
     assert len(few.ids) == len(few.x) == len(few.y) == len(few.group) == 7
     assert [answer.x[answer.ids.index(node)] for node in few.ids] == few.x
-    assert client.get("/map", params={"colour_by": "nothing"}).status_code == 400
+    coloured = MapAnswer.model_validate_json(client.get("/map", params={"colour_by": "community"}).content)
+    task = load_tasks(workspace.graph)["community"]
+    assert isinstance(task, NodeClassificationTask)
+    labels = dict(zip(task.labels["id"].to_pylist(), task.labels["label"].to_pylist(), strict=True))
+    shown = {node: coloured.groups[code] for node, code in zip(coloured.ids, coloured.group, strict=True)}
+    assert shown == {node: labels.get(node, "(none)") for node in answer.ids}
 
 
 def test_page_metrics_and_headers(client) -> None:

@@ -10,8 +10,10 @@ import zlib
 import PIL.Image
 import pytest
 
+from mmgraph.errors import InputError
 from mmgraph.serve.guard import Guard
 from mmgraph.serve.settings import Limits
+from mmgraph.serve.uploads import header_size
 
 MIB = 2**20
 
@@ -77,6 +79,17 @@ def test_pixels_are_counted_before_decoding(limited) -> None:
     assert limited(max_pixels=200).post("/search", files={"image": drawn("PNG")}).status_code == 200
 
 
+@pytest.mark.parametrize("options", [{"lossless": True}, {"quality": 50}, {"save_all": True, "append_images": [BLUE]}])
+def test_the_size_of_a_webp_is_read_from_its_header(options) -> None:
+    data = drawn("WEBP", **options)
+    assert header_size(io.BytesIO(data)) == (20, 10)
+    for cut in (12, 20, 25):
+        with pytest.raises(InputError, match="WebP"):
+            header_size(io.BytesIO(data[:cut]))
+    huge = b"RIFF\0\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0" + b"\xff" * 6 + b"\0\0"
+    assert header_size(io.BytesIO(huge)) == (2**24, 2**24)
+
+
 def test_a_gif_gives_its_first_frame(client) -> None:
     red, blue = drawn("GIF"), io.BytesIO()
     BLUE.save(blue, "GIF")
@@ -116,7 +129,7 @@ def test_uploads_are_cut_off_at_the_limit(limited, announced) -> None:
         async def send(message) -> None:
             sent.append(message)
 
-        headers = [(name.encode(), value.encode()) for name, value in kind.items()]
+        headers = [(b"transfer-encoding", b"chunked"), (b"content-type", kind["content-type"].encode())]
         scope = {"type": "http", "method": "POST", "path": "/search", "query_string": b"", "headers": headers}
         await client.app({**scope, "http_version": "1.1", "scheme": "http", "raw_path": b"/search"}, receive, send)
         return sent
@@ -156,7 +169,7 @@ def test_uploads_are_cut_off_at_the_limit(limited, announced) -> None:
         ("/neighbours", {"id": "n0001", "limit": 501}, 400, "expected 1 to 500"),
         ("/neighbours", {"id": "n0001", "hops": 0}, 422, "hops"),
         ("/map", {"limit": 100_001}, 400, "expected 1 to 100000"),
-        ("/map", {"colour_by": "community"}, 400, "unknown colour_by 'community'"),
+        ("/map", {"colour_by": "links"}, 400, "unknown colour_by 'links'; choose from: "),
     ],
 )
 def test_questions_that_are_refused(client, path, query, status, words) -> None:
