@@ -18,12 +18,9 @@ from torch import Tensor
 
 from mmgraph.errors import InputError
 from mmgraph.export.store import ROWS_PER_CHUNK
-from mmgraph.report.map import project
 
 FITTED_ON = 20_000
 """Nodes from which the axes are computed, evenly spread."""
-IN_PROCESS = 1_000
-"""Up to so many nodes t-SNE takes a second or two; for more it has a process of its own, which can be stopped."""
 TSNE_NODES = 5_000
 """Up to so many nodes t-SNE replaces the two principal axes."""
 
@@ -108,8 +105,6 @@ class Plane:
 
     def _neighbouring(self) -> NDArray[np.float32]:
         vectors = self._vectors(np.arange(self._count))
-        if self._count <= IN_PROCESS:
-            return project(vectors, seed=0).astype(np.float32)
         with TemporaryDirectory(prefix="mmgraph-map-") as folder:
             source, target = Path(folder) / "vectors.npy", Path(folder) / "points.npy"
             np.save(source, vectors)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from mmgraph.report.map import project
 from mmgraph.serve import plane as module
 from mmgraph.serve.plane import Plane
 
@@ -64,16 +65,20 @@ def test_many_nodes_keep_their_principal_axes(monkeypatch) -> None:
     assert np.array_equal(again.points, plane.points)
 
 
-def test_tsne_in_a_process_of_its_own_is_the_same(monkeypatch) -> None:
+def test_tsne_is_that_of_the_report_and_equal_vectors_share_a_point() -> None:
     vectors = planted(30)
-    planes = [made(vectors), made(vectors)]
-    planes[0].start()
-    assert planes[0].final.wait(60)
-    monkeypatch.setattr(module, "IN_PROCESS", 0)
-    planes[1].start()
-    assert planes[1].final.wait(120)
-    assert planes[1].version == 2
-    assert np.array_equal(planes[0].points, planes[1].points)
+    plane, doubled = made(vectors), made(torch.cat([vectors, vectors]))
+    for one in (plane, doubled):
+        one.start()
+    for one in (plane, doubled):
+        assert one.final.wait(120)
+        assert one.version == 2
+    expected = project(vectors.numpy(), seed=0)
+    assert plane.points is not None
+    assert np.allclose(plane.points, expected, atol=1e-6)
+    assert doubled.points is not None
+    assert np.array_equal(doubled.points[:30], doubled.points[30:])
+    assert purity(doubled.points[:30]) > 0.9
 
 
 @pytest.mark.parametrize(
