@@ -154,7 +154,7 @@ def test_a_bug_keeps_its_traceback(monkeypatch) -> None:
         ("resume --run {run}", "mmgraph.training.pretrain.resume", "mmgraph resume --run {run}"),
         ("evaluate --run {run} --graph g", "mmgraph.training.evaluate.evaluate_run", "is as before"),
         ("export --run {run} --graph g --out {tmp}/t", "mmgraph.data.store.load_graph", "is as before"),
-        ("search --run r --graph g --text x", "mmgraph.data.store.load_graph", "nothing was changed"),
+        ("search --run r --graph g --text x", "mmgraph.export.queries.open_embeddings", "nothing was changed"),
         ("datasets build openmoji --out {tmp}/d", "mmgraph.datasets.build_dataset", "was not written"),
         ("datasets list", "mmgraph.datasets.available_datasets", "nothing was changed"),
         ("demo --out {tmp}", "mmgraph.report.demo.run_demo", "go on with: mmgraph demo --out {tmp}"),
