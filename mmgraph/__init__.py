@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from mmgraph.formats.tables.mapping import EdgeTable, InteractionTable, NodeTable, TablesMapping, load_mapping
     from mmgraph.inference.compose import compose_query
     from mmgraph.inference.embed import embed
-    from mmgraph.inference.levels import Blend
+    from mmgraph.inference.levels import Blend, Hybrid
     from mmgraph.inference.query import QueryEncoder
     from mmgraph.inference.table import EmbeddingTable
     from mmgraph.nn.encoder import EncoderConfig, GraphEncoder
@@ -92,6 +92,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Blend": "mmgraph.inference.levels",
+    "Hybrid": "mmgraph.inference.levels",
     "Bundle": "mmgraph.formats.bundle",
     "Clustering": "mmgraph.cluster.clustering",
     "EdgeTable": "mmgraph.formats.tables.mapping",
@@ -282,6 +283,7 @@ __all__ = [  # noqa: RUF022  (by topic)
     "save_encoder",
     # use
     "Blend",
+    "Hybrid",
     "Clustering",
     "EmbeddingTable",
     "InputError",

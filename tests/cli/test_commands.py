@@ -192,7 +192,7 @@ def test_search_by_text_image_and_both(workspace, capsys) -> None:
     assert _results(capsys) == found[0]
 
 
-@pytest.mark.parametrize("level", ["blend", "all"])
+@pytest.mark.parametrize("level", ["blend", "hybrid", "all"])
 def test_a_query_takes_the_level_of_the_table(workspace, tmp_path, level: str, capsys) -> None:
     run = ["--run", str(workspace.run), "--graph", str(workspace.graph)]
     out = tmp_path / "table.parquet"
