@@ -88,6 +88,7 @@ if TYPE_CHECKING:
     from mmgraph.tasks.split_folder import split_folder
     from mmgraph.training.config import PretrainConfig
     from mmgraph.training.evaluate import evaluate_run
+    from mmgraph.training.loading import load_model
     from mmgraph.training.pretrain import pretrain, resume
 
 _HOME = {
@@ -139,6 +140,7 @@ _HOME = {
     "leiden": "mmgraph.cluster.leiden",
     "load_encoder": "mmgraph.nn.saving",
     "load_graph": "mmgraph.data.store",
+    "load_model": "mmgraph.training.loading",
     "load_mapping": "mmgraph.formats.tables.mapping",
     "load_ogb": "mmgraph.formats.ogb",
     "load_splits": "mmgraph.splits.base",
@@ -276,6 +278,7 @@ __all__ = [  # noqa: RUF022  (by topic)
     "fit_baseline",
     "label_propagation_accuracy",
     "load_encoder",
+    "load_model",
     "pretrain",
     "resume",
     "resume_finetune",

@@ -27,7 +27,7 @@ LAYERS: list[set[str]] = [
     {"tasks"},
     {"baselines", "cluster", "datasets", "recommenders", "synthetic", "training"},
     {"finetuning"},
-    {"export", "audit"},
+    {"export", "audit", "sharing"},
     {"report"},
     {"cli"},
 ]
@@ -58,6 +58,7 @@ OPTIONAL = (
     "qdrant_client",
     "duckdb",
     "usearch",
+    "huggingface_hub",
 )
 
 

@@ -40,6 +40,7 @@ COMMANDS = {
         "mmgraph.cli.cluster", "group the nodes by embeddings or edges, name the groups, compare with labels"
     ),
     "audit-split": Command("mmgraph.cli.audit_split", "look for held-out data that reaches training"),
+    "card": Command("mmgraph.cli.card", "describe a trained model, or a graph, in a folder that can be shared"),
     "doctor": Command("mmgraph.cli.doctor", "show versions, extras, devices and caches"),
 }
 

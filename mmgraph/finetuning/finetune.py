@@ -38,6 +38,7 @@ from mmgraph.tasks.node_regression import NodeRegressionTask
 from mmgraph.tasks.recommendation import RecommendationTask
 from mmgraph.tasks.retrieval import NodeRetrievalTask
 from mmgraph.training.evaluate import choose_tasks, frozen_encoders, random_copy
+from mmgraph.training.loading import is_model_folder, load_model
 from mmgraph.training.pretrain import resolve_device
 from mmgraph.training.run import environment
 from mmgraph.training.trainer import StepOutput, Trainer
@@ -72,7 +73,7 @@ def finetune(
     on from its last checkpoint.
 
     Args:
-        encoder: A model, the folder of a run of `pretrain` or `finetune`, or `None` for the default network of
+        encoder: A model, its folder, the folder of a run of `pretrain` or `finetune`, or `None` for the default network of
             `build_encoder` with `init` other than `run`. The model that is given stays as it is.
         graph: The graph without anything held out, or its dataset folder.
         task: The task, or its name in the dataset folder.
@@ -213,7 +214,7 @@ def _train(model: Encoder, problem: Problem, config: FinetuneConfig, folder: Pat
 def _starting_encoder(encoder: Encoder | Path | str | None, graph: MultimodalGraph, config: FinetuneConfig) -> Encoder:
     """A copy of the encoder, or one with new parameters, with room for what is new in the graph."""
     if isinstance(encoder, Path | str):
-        encoder = load_encoder(Path(encoder) / "model")
+        encoder = load_model(encoder) if is_model_folder(encoder) else load_encoder(Path(encoder) / "model")
     if encoder is None and config.init == "run":
         raise InputError("finetune: init 'run' needs a pre-trained model, got none; choose 'untrained' or 'random'")
     if encoder is None or config.init != "run":
