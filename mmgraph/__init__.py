@@ -54,6 +54,9 @@ if TYPE_CHECKING:
     from mmgraph.nn.encoder import EncoderConfig, GraphEncoder
     from mmgraph.nn.saving import load_encoder, save_encoder
     from mmgraph.nn.sign import SignEncoder
+    from mmgraph.sharing.dataset_card import write_dataset_card
+    from mmgraph.sharing.model_card import write_model_card
+    from mmgraph.sharing.transfer import pull_model, push_model
     from mmgraph.splits.base import Split, load_splits, save_splits
     from mmgraph.splits.content import content_groups
     from mmgraph.splits.edges import (
@@ -140,14 +143,16 @@ _HOME = {
     "leiden": "mmgraph.cluster.leiden",
     "load_encoder": "mmgraph.nn.saving",
     "load_graph": "mmgraph.data.store",
-    "load_model": "mmgraph.training.loading",
     "load_mapping": "mmgraph.formats.tables.mapping",
+    "load_model": "mmgraph.training.loading",
     "load_ogb": "mmgraph.formats.ogb",
     "load_splits": "mmgraph.splits.base",
     "message_graph": "mmgraph.splits.message",
     "name_clusters": "mmgraph.cluster.naming",
     "planted_graph": "mmgraph.synthetic.planted",
     "pretrain": "mmgraph.training.pretrain",
+    "pull_model": "mmgraph.sharing.transfer",
+    "push_model": "mmgraph.sharing.transfer",
     "raw_from_networkx": "mmgraph.formats.networkx",
     "read_bundle": "mmgraph.tasks.bundle_folder",
     "read_format": "mmgraph.formats.registry",
@@ -185,9 +190,11 @@ _HOME = {
     "user_item_graph": "mmgraph.synthetic.user_item",
     "write_bundle": "mmgraph.tasks.bundle_folder",
     "write_clusters": "mmgraph.cluster.clustering",
+    "write_dataset_card": "mmgraph.sharing.dataset_card",
     "write_format": "mmgraph.formats.registry",
     "write_mm_graph": "mmgraph.formats.mm_graph",
     "write_mmrec": "mmgraph.formats.mmrec",
+    "write_model_card": "mmgraph.sharing.model_card",
     "write_recbole": "mmgraph.formats.recbole",
     "write_synthetic_graph": "mmgraph.synthetic.writing",
     "write_table": "mmgraph.export.base",
@@ -297,8 +304,12 @@ __all__ = [  # noqa: RUF022  (by topic)
     "leiden",
     "name_clusters",
     "open_store",
+    "pull_model",
+    "push_model",
     "read_table",
     "write_clusters",
+    "write_dataset_card",
+    "write_model_card",
     "write_table",
 ]
 
