@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from mmgraph.nn.encoder import EncoderConfig, GraphEncoder
     from mmgraph.nn.saving import load_encoder, save_encoder
     from mmgraph.nn.sign import SignEncoder
+    from mmgraph.report.figures import plot_curves, plot_map
     from mmgraph.sharing.dataset_card import write_dataset_card
     from mmgraph.sharing.model_card import write_model_card
     from mmgraph.sharing.transfer import pull_model, push_model
@@ -151,6 +152,8 @@ _HOME = {
     "name_clusters": "mmgraph.cluster.naming",
     "planted_graph": "mmgraph.synthetic.planted",
     "pretrain": "mmgraph.training.pretrain",
+    "plot_curves": "mmgraph.report.figures",
+    "plot_map": "mmgraph.report.figures",
     "pull_model": "mmgraph.sharing.transfer",
     "push_model": "mmgraph.sharing.transfer",
     "raw_from_networkx": "mmgraph.formats.networkx",
@@ -304,6 +307,8 @@ __all__ = [  # noqa: RUF022  (by topic)
     "leiden",
     "name_clusters",
     "open_store",
+    "plot_curves",
+    "plot_map",
     "pull_model",
     "push_model",
     "read_table",

@@ -16,7 +16,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # A layer may import the layers before it, and its own files.
 LAYERS: list[set[str]] = [
     {"errors"},
-    {"compiled", "files", "seeding", "progress", "versions"},
+    {"compiled", "files", "notebook", "seeding", "progress", "versions"},
     {"config", "metrics"},
     {"data"},
     {"splits"},

@@ -30,6 +30,7 @@ from mmgraph.nn.adapters import add_adapters, merge_adapters
 from mmgraph.nn.build import Encoder, build_encoder
 from mmgraph.nn.saving import encoder_digest, load_encoder, save_encoder
 from mmgraph.nn.sign import SignEncoder
+from mmgraph.notebook import html_table
 from mmgraph.seeding import derive_seed
 from mmgraph.tasks.base import Task
 from mmgraph.tasks.link_prediction import LinkPredictionTask
@@ -57,6 +58,12 @@ class FinetuneRun:
     folder: Path
     encoder: Encoder
     result: dict[str, Any]
+
+    def _repr_html_(self) -> str:
+        valid, test = self.result["valid"], self.result["test"]
+        caption = f"FinetuneRun {self.result['task']}: step {self.result['best_step']} of {self.result['steps']}"
+        rows = [(name, valid.get(name), value) for name, value in test.items()]
+        return html_table(caption, ["metric", "valid", "test"], rows, total=len(rows))
 
 
 def finetune(
