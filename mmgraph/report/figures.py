@@ -106,7 +106,8 @@ def plot_curves(run: PretrainRun | FinetuneRun | Path | str) -> Sequence[Axes]:
             if name in looks:
                 ax.plot(x, y, color=style, marker="o", markersize=3)
                 continue
-            ax.plot(x, y, color=style, alpha=0.3, linewidth=1)
+            # A single point is no line.
+            ax.plot(x, y, color=style, alpha=0.3, linewidth=1, marker="o" if len(line) == 1 else None)
             ax.plot(*zip(*running_mean(line), strict=True), color=style, label=label)
         ax.set(title=name.replace("_", " "), xlabel="step")
         ax.grid(alpha=0.3)
