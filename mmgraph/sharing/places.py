@@ -129,13 +129,15 @@ class ModelRepository:
 def explained(address: HubAddress) -> Iterator[None]:
     """Tell what goes wrong on the way to the hub in one line."""
     failures: list[type[Exception]] = [OSError, ValueError]
-    if "httpx" in sys.modules:
-        failures.append(sys.modules["httpx"].HTTPError)
+    # A refused connection is an error of whatever library the client talks HTTP with; its own errors inherit from it.
+    errors = sys.modules.get("huggingface_hub.errors")
+    if errors is not None:
+        failures += [base for base in errors.HfHubHTTPError.__mro__ if base.__name__ == "HTTPError"]
     try:
         yield
     except tuple(failures) as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise InputError(f"{HUB}{address.repo}: {reason[0]}") from error
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise InputError(f"{HUB}{address.repo}: {reason}") from error
 
 
 def check_size(where: str, name: str, size: int | None, max_bytes: int) -> None:

@@ -242,13 +242,28 @@ def test_right_addresses() -> None:
 
 
 def test_errors_of_the_hub_are_one_line(places, hub: FakeHub, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="^hf://me/nothing: 404: me/nothing not found$"):
+    with pytest.raises(InputError, match="^hf://me/nothing: 404: me/nothing not found more of the answer$"):
         pull_model("hf://me/nothing", tmp_path / "out", api=hub)
     with pytest.raises(InputError, match="default branch"):
         push_model(places.card, "hf://me/toy@v1", api=hub)
     hub.commits["me/empty"] = [{"README.md": b"", "pytorch_model.bin": b""}]
     with pytest.raises(InputError, match="lacks 'manifest.json'"):
         pull_model("hf://me/empty", tmp_path / "out", api=hub)
+
+
+def test_errors_of_the_transport_are_told(places, hub: FakeHub, tmp_path: Path) -> None:
+    errors = pytest.importorskip("huggingface_hub.errors")
+    (transport,) = [base for base in errors.HfHubHTTPError.__mro__ if base.__name__ == "HTTPError"]
+
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise transport("[Errno 111] Connection refused")
+
+    hub.model_info = refuse  # type: ignore[method-assign]
+    with pytest.raises(InputError, match="^hf://me/toy: .*Connection refused$"):
+        pull_model("hf://me/toy", tmp_path / "out", api=hub)
+    hub.create_repo = refuse  # type: ignore[method-assign]
+    with pytest.raises(InputError, match="^hf://me/toy: .*Connection refused$"):
+        push_model(places.card, "hf://me/toy", api=hub)
 
 
 def test_what_is_no_model_folder_is_not_pushed(places, hub: FakeHub, tmp_path: Path) -> None:
