@@ -23,7 +23,7 @@ from mmgraph.versions import installed_version
 
 RESULTS = "results.json"
 ENCODER_FACTS = {
-    "minilm": "`minilm` reads English, up to 256 tokens. Other languages were not measured.",
+    "minilm": "`minilm` reads English, up to 256 tokens.",
     "efficientnet-lite0": "`efficientnet-lite0` was trained on photographs (ImageNet). Other pictures are outside of "
     "what it learnt from.",
 }
@@ -175,10 +175,11 @@ def _limits(facts: RunFacts, specs: Sequence[FeatureSpec]) -> str:
         lines.append("Not measured: any task.")
     elif unmeasured:
         lines.append(f"Not measured, of the tasks of these graphs: {escape(', '.join(unmeasured))}.")
-    if not any(graph != other.name for graph, _ in measured for other in facts.trained_on):
+    if {one["asked"]["graph"] for one in facts.evaluations} <= {graph.digest for graph in facts.trained_on}:
         lines.append("Not measured: graphs that it was not trained on.")
     lines.append(
-        "Not measured: nodes that lack a modality apart from the others, languages, differences between groups of people."
+        "Not measured: nodes that lack a modality apart from the others, languages that no task above asks in, differences "
+        "between groups of people."
     )
     lines.append(
         "The vectors follow the content and edges of the training graphs, with what is unbalanced in them. Do not "

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mmgraph.sharing.markdown import NOT_MEASURED, code, escape, table
 from mmgraph.training.evaluate import TRAINED
 
-SHOWN = 5
+SHOWN = 8
 """Metrics per task in the table of a card; all of them are in `results.json`."""
 
 
@@ -27,12 +28,12 @@ def results_section(records: Sequence[Mapping[str, Any]], finetuned: Mapping[str
         shown, first = metrics[:SHOWN], group[0]
         rows = [[record["model"], *(record["metrics"].get(name, "") for name in shown)] for record in group]
         seeds = sorted({int(record["seed"]) for record in group})
-        more = f" {len(metrics) - SHOWN} more metrics are in `results.json`." if len(metrics) > SHOWN else ""
+        more = f" All {len(metrics)} metrics are in `results.json`." if len(metrics) > SHOWN else ""
         parts.append(
             f"### {escape(graph)}: {escape(task)}\n\n"
-            f"{escape(first['kind'].replace('_', ' '))}, {escape(first['split'])} split, "
+            f"{_sentence(first['kind'].replace('_', ' '))}, {escape(first['split'])} split, "
             f"{first['num_examples']:,} examples, seed {', '.join(map(str, seeds))}. "
-            f"{escape(first['protocol'])}. Split {code(first['digest'][:12])}.{more}\n\n"
+            f"{_sentence(first['protocol'])}. Split {code(first['digest'][:12])}.{more}\n\n"
             + table(["model", *shown], rows)
         )
     if not parts:
@@ -47,7 +48,11 @@ def model_index(name: str, records: Sequence[Mapping[str, Any]]) -> list[dict[st
         {
             "task": {"type": record["kind"].replace("_", "-"), "name": record["task"]},
             "dataset": {"type": record["graph"], "name": record["graph"], "split": record["split"]},
-            "metrics": [{"type": key, "name": key, "value": value} for key, value in record["metrics"].items()],
+            "metrics": [
+                {"type": key, "name": key, "value": value}
+                for key, value in record["metrics"].items()
+                if math.isfinite(value)
+            ],
         }
         for record in records
         if record["model"] == TRAINED
@@ -64,11 +69,15 @@ def _finetuned(result: Mapping[str, Any]) -> str:
     metrics = list(result["test"])
     rows = [[split, *(result[split].get(name, "") for name in metrics[:SHOWN])] for split in ("valid", "test")]
     return (
-        f"### Fine-tuned for: {escape(result['task'])}\n\n{escape(result['kind'].replace('_', ' '))}, best at step "
-        f"{result['best_step']:,} of {result['steps']:,} by the valid split. {escape(result['protocol'])}. "
+        f"### Fine-tuned for: {escape(result['task'])}\n\n{_sentence(result['kind'].replace('_', ' '))}, best at step "
+        f"{result['best_step']:,} of {result['steps']:,} by the valid split. {_sentence(result['protocol'])}. "
         "The head that was trained with it stays in the run; this folder holds the encoder.\n\n"
         + table(["split", *metrics[:SHOWN]], rows)
     )
+
+
+def _sentence(text: str) -> str:
+    return escape(text[:1].upper() + text[1:])
 
 
 def _by_task(records: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], list[Mapping[str, Any]]]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ from mmgraph.errors import InputError
 from mmgraph.finetuning.config import FinetuneConfig
 from mmgraph.finetuning.finetune import finetune
 from mmgraph.nn.saving import encoder_digest
-from mmgraph.sharing.model_card import write_model_card
+from mmgraph.sharing.model_card import model_card, write_model_card
+from mmgraph.sharing.run_facts import read_run_facts
 from mmgraph.training.evaluate import load_run_encoder
 
 
@@ -74,6 +76,19 @@ def test_training_graphs_have_counts_digests_and_notice(places) -> None:
     assert json.loads((places.run / "env.json").read_text())["graphs"][0]["digest"] in graph
     assert "> Drawn for &lt;tests>. Licence: none." in graph
     assert str(places.folder) not in card
+
+
+def test_limits_follow_from_what_was_measured(places) -> None:
+    facts = read_run_facts(places.run)
+    other = replace(facts.trained_on[0], name="other", digest="f" * 64)
+    unseen = "Not measured: graphs that it was not trained on."
+    joint = replace(facts, trained_on=[*facts.trained_on, other])
+    limits = section(model_card(joint, "t", None), "Limits")
+    assert unseen in limits
+    assert "other: community" in limits  # a task of a graph without numbers
+    elsewhere = {"asked": {"graph": "0" * 64}, "records": [dict(facts.records[0], graph="elsewhere")]}
+    wider = replace(joint, evaluations=[*facts.evaluations, elsewhere])
+    assert unseen not in section(model_card(wider, "t", None), "Limits")
 
 
 def test_what_was_not_measured_is_called_so(places, tmp_path: Path) -> None:
