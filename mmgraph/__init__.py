@@ -54,6 +54,10 @@ if TYPE_CHECKING:
     from mmgraph.nn.encoder import EncoderConfig, GraphEncoder
     from mmgraph.nn.saving import load_encoder, save_encoder
     from mmgraph.nn.sign import SignEncoder
+    from mmgraph.report.figures import plot_curves, plot_map
+    from mmgraph.sharing.dataset_card import write_dataset_card
+    from mmgraph.sharing.model_card import write_model_card
+    from mmgraph.sharing.transfer import pull_model, push_model
     from mmgraph.splits.base import Split, load_splits, save_splits
     from mmgraph.splits.content import content_groups
     from mmgraph.splits.edges import (
@@ -88,6 +92,7 @@ if TYPE_CHECKING:
     from mmgraph.tasks.split_folder import split_folder
     from mmgraph.training.config import PretrainConfig
     from mmgraph.training.evaluate import evaluate_run
+    from mmgraph.training.loading import load_model
     from mmgraph.training.pretrain import pretrain, resume
 
 _HOME = {
@@ -141,12 +146,17 @@ _HOME = {
     "load_encoder": "mmgraph.nn.saving",
     "load_graph": "mmgraph.data.store",
     "load_mapping": "mmgraph.formats.tables.mapping",
+    "load_model": "mmgraph.training.loading",
     "load_ogb": "mmgraph.formats.ogb",
     "load_splits": "mmgraph.splits.base",
     "message_graph": "mmgraph.splits.message",
     "name_clusters": "mmgraph.cluster.naming",
     "planted_graph": "mmgraph.synthetic.planted",
     "pretrain": "mmgraph.training.pretrain",
+    "plot_curves": "mmgraph.report.figures",
+    "plot_map": "mmgraph.report.figures",
+    "pull_model": "mmgraph.sharing.transfer",
+    "push_model": "mmgraph.sharing.transfer",
     "raw_from_networkx": "mmgraph.formats.networkx",
     "read_bundle": "mmgraph.tasks.bundle_folder",
     "read_format": "mmgraph.formats.registry",
@@ -184,9 +194,11 @@ _HOME = {
     "user_item_graph": "mmgraph.synthetic.user_item",
     "write_bundle": "mmgraph.tasks.bundle_folder",
     "write_clusters": "mmgraph.cluster.clustering",
+    "write_dataset_card": "mmgraph.sharing.dataset_card",
     "write_format": "mmgraph.formats.registry",
     "write_mm_graph": "mmgraph.formats.mm_graph",
     "write_mmrec": "mmgraph.formats.mmrec",
+    "write_model_card": "mmgraph.sharing.model_card",
     "write_recbole": "mmgraph.formats.recbole",
     "write_synthetic_graph": "mmgraph.synthetic.writing",
     "write_table": "mmgraph.export.base",
@@ -277,6 +289,7 @@ __all__ = [  # noqa: RUF022  (by topic)
     "fit_baseline",
     "label_propagation_accuracy",
     "load_encoder",
+    "load_model",
     "pretrain",
     "resume",
     "resume_finetune",
@@ -296,8 +309,14 @@ __all__ = [  # noqa: RUF022  (by topic)
     "leiden",
     "name_clusters",
     "open_store",
+    "plot_curves",
+    "plot_map",
+    "pull_model",
+    "push_model",
     "read_table",
     "write_clusters",
+    "write_dataset_card",
+    "write_model_card",
     "write_table",
 ]
 

@@ -16,7 +16,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # A layer may import the layers before it, and its own files.
 LAYERS: list[set[str]] = [
     {"errors"},
-    {"compiled", "files", "seeding", "progress", "versions"},
+    {"compiled", "files", "notebook", "seeding", "progress", "versions"},
     {"config", "metrics"},
     {"data"},
     {"splits"},
@@ -27,7 +27,7 @@ LAYERS: list[set[str]] = [
     {"tasks"},
     {"baselines", "cluster", "datasets", "recommenders", "synthetic", "training"},
     {"finetuning"},
-    {"export", "audit"},
+    {"export", "audit", "sharing"},
     {"report"},
     {"cli"},
 ]
@@ -58,6 +58,7 @@ OPTIONAL = (
     "qdrant_client",
     "duckdb",
     "usearch",
+    "huggingface_hub",
 )
 
 

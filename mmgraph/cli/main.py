@@ -40,6 +40,9 @@ COMMANDS = {
         "mmgraph.cli.cluster", "group the nodes by embeddings or edges, name the groups, compare with labels"
     ),
     "audit-split": Command("mmgraph.cli.audit_split", "look for held-out data that reaches training"),
+    "card": Command("mmgraph.cli.card", "describe a trained model, or a graph, in a folder that can be shared"),
+    "push": Command("mmgraph.cli.push", "put such a folder somewhere else, or on the Hugging Face Hub"),
+    "pull": Command("mmgraph.cli.pull", "fetch a model from a folder or the Hugging Face Hub"),
     "doctor": Command("mmgraph.cli.doctor", "show versions, extras, devices and caches"),
 }
 
