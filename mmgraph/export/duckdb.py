@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from mmgraph.errors import InputError, require
 from mmgraph.export.folder import store_folder
@@ -89,9 +90,12 @@ class DuckStore(Store):
         query: np.ndarray,
         k: int,
         node_type: str | None,
-        among: np.ndarray | None,  # noqa: ARG002
+        among: np.ndarray | None,
     ) -> tuple[np.ndarray, np.ndarray]:
         chosen, values = ("", []) if node_type is None else ("WHERE type = ?", [node_type])
+        if node_type is None and among is not None:
+            chosen = "WHERE id IN (SELECT id FROM chosen)"
+            self.connection.register("chosen", pa.table({"id": self.node_ids.arrow.take(pa.array(among))}))
         question = (
             f"SELECT id, array_cosine_similarity(vector, ?::FLOAT[{self.dim}]) AS score FROM nodes {chosen} "
             f"ORDER BY score DESC, rowid LIMIT {k}"

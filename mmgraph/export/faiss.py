@@ -161,7 +161,11 @@ class FaissStore(Store):
         among: np.ndarray | None,
     ) -> tuple[np.ndarray, np.ndarray]:
         faiss = require("faiss", extra="faiss")
-        options: dict[str, Any] = {} if among is None else {"sel": faiss.IDSelectorBatch(among)}
+        options: dict[str, Any] = {}
+        if among is not None:
+            allowed = np.zeros(self.count, dtype=bool)
+            allowed[among] = True
+            options["sel"] = faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
         if self.manifest["store"] == "faiss-hnsw":
             options["efSearch"] = max(2 * k, self.index.hnsw.efSearch)
             params = faiss.SearchParametersHNSW(**options)

@@ -58,8 +58,11 @@ class LanceStore(Store):
         query: np.ndarray,
         k: int,
         node_type: str | None,
-        among: np.ndarray | None,  # noqa: ARG002
+        among: np.ndarray | None,
     ) -> tuple[np.ndarray, np.ndarray]:
+        if node_type is None and among is not None:
+            return self._search_and_keep(query, k, among)
+
         def ask(vector: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             question = self.nodes.search(vector, vector_column_name="vector").distance_type("cosine").limit(k)
             if node_type is not None:

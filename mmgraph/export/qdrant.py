@@ -171,8 +171,10 @@ class QdrantStore(Store):
         query: np.ndarray,
         k: int,
         node_type: str | None,
-        among: np.ndarray | None,  # noqa: ARG002
+        among: np.ndarray | None,
     ) -> tuple[np.ndarray, np.ndarray]:
+        if node_type is None and among is not None:
+            return self._search_and_keep(query, k, among)
         models = require("qdrant_client.models", extra="qdrant")
         chosen = None
         if node_type is not None:

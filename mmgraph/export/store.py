@@ -11,8 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mmgraph.data.graph import MultimodalGraph
 from mmgraph.data.ids import NodeIds
 from mmgraph.errors import InputError, first_few, unknown_choice
+from mmgraph.export.filters import Filter, parse_filter
 from mmgraph.export.folder import read_manifest, read_rows
 from mmgraph.export.hits import Hits
 from mmgraph.export.manifest import from_rows
@@ -37,6 +39,8 @@ class Store(ABC):
 
     exact = True
     """Whether a search finds the very nearest nodes."""
+    compare_up_to = 1000
+    """If a filter leaves at most so many nodes, the query is compared with each of them; otherwise the index is asked."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -84,33 +88,44 @@ class Store(ABC):
             return torch.empty(0, self.dim)
         return torch.from_numpy(self._vectors_at(positions).reshape(len(positions), self.dim))
 
-    def search(self, query: Tensor, k: int = 10, *, node_type: str | None = None) -> Hits:
+    def search(
+        self,
+        query: Tensor,
+        k: int = 10,
+        *,
+        node_type: str | None = None,
+        where: str | Filter | None = None,
+        graph: MultimodalGraph | None = None,
+    ) -> Hits:
         """Find the nodes with the highest cosine.
 
-        If an approximate index finds fewer than `k` nodes although there are enough, which happens among the nodes of a
-        rare type, the query is answered exactly.
+        With a filter that few nodes fit (`compare_up_to`), and wherever the index finds fewer than `k` nodes although
+        there are enough, the query is compared with every node that it may find, which is exact.
 
         Args:
             query: `[num_queries, dim]` or `[dim]`.
             k: Number of nodes per query; if there are fewer, all of them are returned.
             node_type: Search among the nodes of this type only.
+            where: Search among the nodes that this filter leaves only (`mmgraph.export.filters`).
+            graph: For `within` in the filter.
 
         Raises:
-            InputError: If `k < 1`, the width differs, a query is zero, NaN or infinite, or there is no such type.
+            InputError: If `k < 1`, the width differs, a query is zero, NaN or infinite, there is no such type, or the
+                filter does not fit the store.
         """
         if k < 1:
             raise InputError(f"search: k must be at least 1, got {k}")
         unit = unit_queries(query, self.dim).numpy()
-        among = None
-        if node_type is not None:
-            if node_type not in self.manifest["node_types"]:
-                raise unknown_choice("node type", node_type, self.manifest["node_types"])
-            among = np.flatnonzero(self._types == node_type)
+        among = self._candidates(node_type, where, graph)
         k = min(k, self.count if among is None else len(among))
         if k == 0 or len(unit) == 0:
             empty = torch.empty(len(unit), k)
             return Hits(empty.long(), empty, self.rows)
-        positions, scores = self._search(np.ascontiguousarray(unit), k, node_type, among)
+        if among is not None and where is not None and len(among) <= max(k, self.compare_up_to):
+            positions, scores = self._search_exactly(unit, k, among)
+        else:
+            kind = node_type if where is None else None
+            positions, scores = self._search(np.ascontiguousarray(unit), k, kind, among)
         short = np.flatnonzero((positions < 0).any(axis=1))
         if len(short):
             everything = np.arange(self.count) if among is None else among
@@ -119,6 +134,21 @@ class Store(ABC):
         order = np.lexsort((positions, -scores), axis=-1)
         positions, scores = np.take_along_axis(positions, order, 1), np.take_along_axis(scores, order, 1)
         return Hits(torch.from_numpy(positions), torch.from_numpy(scores), self.rows)
+
+    def _candidates(
+        self, node_type: str | None, where: str | Filter | None, graph: MultimodalGraph | None
+    ) -> np.ndarray | None:
+        """Ascending positions of the nodes that may be found; `None` means all."""
+        among = None
+        if node_type is not None:
+            if node_type not in self.manifest["node_types"]:
+                raise unknown_choice("node type", node_type, self.manifest["node_types"])
+            among = np.flatnonzero(self._types == node_type)
+        if where is not None:
+            chosen = (parse_filter(where) if isinstance(where, str) else where).mask(self.rows, graph=graph)
+            chosen = chosen if among is None else np.intersect1d(chosen, among, assume_unique=True)
+            among = None if len(chosen) == self.count else chosen
+        return among
 
     def table(self, *, verify: bool = True) -> EmbeddingTable:
         """Read everything back as a table.
@@ -149,9 +179,23 @@ class Store(ABC):
         Args:
             query: `[num_queries, dim]`, float32.
             k: At most the number of candidates.
-            node_type: Search among this type.
-            among: Ascending positions of the nodes of that type; `None` without a type.
+            node_type: Search among this type; a library that filters by type itself need not read `among`.
+            among: Ascending positions of the nodes that may be found, at least one; `None` means all. Without a
+                `node_type` they are those of a filter.
         """
+
+    def _search_and_keep(self, query: np.ndarray, k: int, among: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Ask for so many of all nodes that about `2 k` of them may be found, and keep these.
+
+        What an exact store finds in this way is exact; where it finds fewer than `k`, `search` compares with all.
+        """
+        wanted = min(self.count, 2 * k * -(-self.count // len(among)))
+        positions, scores = self._search(query, wanted, None, None)
+        allowed = np.zeros(self.count + 1, dtype=bool)  # the last one is position -1
+        allowed[among] = True
+        kept = (np.flatnonzero(allowed[row])[:k] for row in positions)
+        found = ((positions[row, inside], scores[row, inside]) for row, inside in enumerate(kept))
+        return self._padded(found, len(query), k)
 
     def _search_exactly(self, query: np.ndarray, k: int, among: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         positions = np.full((len(query), 0), -1, dtype=np.int64)
@@ -159,7 +203,10 @@ class Store(ABC):
         for start in range(0, len(among), ROWS_PER_CHUNK):
             rows = among[start : start + ROWS_PER_CHUNK]
             vectors = self._vectors_at(rows)
-            found = query @ (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).T
+            # Not a matrix product: there, the place of a row changes its last bit, and equal vectors would not be tied.
+            norms = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))
+            found = np.stack([np.einsum("nd,d->n", vectors, vector) for vector in query])
+            found = np.divide(found, norms, out=np.zeros_like(found), where=norms > 0)
             scores = np.concatenate([scores, found], axis=1)
             positions = np.concatenate([positions, np.broadcast_to(rows, found.shape)], axis=1)
             best = np.argsort(-scores, axis=1, kind="stable")[:, :k]

@@ -39,7 +39,9 @@ class TableStore(Store):
         query: np.ndarray,
         k: int,
         node_type: str | None,
-        among: np.ndarray | None,  # noqa: ARG002
+        among: np.ndarray | None,
     ) -> tuple[np.ndarray, np.ndarray]:
+        if node_type is None and among is not None:
+            return self._search_and_keep(query, k, among)
         found = self._table.search(torch.from_numpy(query), k, node_type=node_type)
         return found.positions.numpy(force=True), found.scores.numpy(force=True)
