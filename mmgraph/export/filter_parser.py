@@ -221,7 +221,7 @@ class _Parser:
         if not isinstance(hops.value, int) or not 0 <= hops.value <= MAX_HOPS:
             fail(hops.position, f"expected a whole number of hops from 0 to {MAX_HOPS}, found {hops.value!r}")
         self.expect("of")
-        ids = self.values() if self.token.word == "(" else (self.value("the id of a node"),)
+        ids = self.values() if self.token.word == "(" else (self.value("the id of a node, in quotes if it is a text"),)
         return Within(hops.value, ids, position)
 
     def about_column(self) -> Condition:
