@@ -36,6 +36,8 @@ def write_lancedb(table: EmbeddingTable, path: Path, *, overwrite: bool = False)
 class LanceStore(Store):
     """The database, opened again."""
 
+    compare_up_to = 2000
+
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         lancedb = require("lancedb", extra="lancedb")

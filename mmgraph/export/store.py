@@ -22,6 +22,24 @@ from mmgraph.inference.search import unit_queries
 from mmgraph.inference.table import EmbeddingTable
 
 ROWS_PER_CHUNK = 16_384
+OVERFETCH = (2, 32)
+"""How many times `k` of the nodes that may be found are hoped for, at first and where that was not enough: a filter that
+goes along with the vectors leaves few of the nearest nodes."""
+
+
+def score_rows(vectors: np.ndarray, query: np.ndarray, norms: np.ndarray) -> np.ndarray:
+    """Cosine of each row with a query of unit length, `[num_rows]`; 0 for a zero vector.
+
+    Not by a matrix product: there, the place of a row changes its last bit, and equal vectors would not be tied.
+
+    Args:
+        vectors: `[num_rows, dim]`.
+        query: `[dim]`.
+        norms: Length of each row, `[num_rows]`.
+    """
+    products: np.ndarray = np.einsum("nd,d->n", vectors, query)
+    cosines: np.ndarray = np.divide(products, norms, out=np.zeros_like(products), where=norms > 0)
+    return cosines
 
 
 class Store(ABC):
@@ -40,7 +58,10 @@ class Store(ABC):
     exact = True
     """Whether a search finds the very nearest nodes."""
     compare_up_to = 1000
-    """If a filter leaves at most so many nodes, the query is compared with each of them; otherwise the index is asked."""
+    """If at most so many nodes may be found, the query is compared with each of them; otherwise the index is asked.
+
+    Subclasses set what `experiments/benchmarks/filters.py` measured: where comparing takes as long as asking.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -99,8 +120,8 @@ class Store(ABC):
     ) -> Hits:
         """Find the nodes with the highest cosine.
 
-        With a filter that few nodes fit (`compare_up_to`), and wherever the index finds fewer than `k` nodes although
-        there are enough, the query is compared with every node that it may find, which is exact.
+        If few nodes have the type and fit the filter (`compare_up_to`), and wherever the index finds fewer than `k`
+        although there are enough, the query is compared with every node that may be found, which is exact.
 
         Args:
             query: `[num_queries, dim]` or `[dim]`.
@@ -121,7 +142,8 @@ class Store(ABC):
         if k == 0 or len(unit) == 0:
             empty = torch.empty(len(unit), k)
             return Hits(empty.long(), empty, self.rows)
-        if among is not None and where is not None and len(among) <= max(k, self.compare_up_to):
+        native = self.exact and where is None  # a library that compares with every node of a type itself
+        if among is not None and not native and len(among) <= max(k, self.compare_up_to):
             positions, scores = self._search_exactly(unit, k, among)
         else:
             kind = node_type if where is None else None
@@ -185,28 +207,34 @@ class Store(ABC):
         """
 
     def _search_and_keep(self, query: np.ndarray, k: int, among: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Ask for so many of all nodes that about `2 k` of them may be found, and keep these.
+        """Ask for so many of all nodes that about `2 k` of them may be found, and keep these; then for more.
 
         What an exact store finds in this way is exact; where it finds fewer than `k`, `search` compares with all.
         """
-        wanted = min(self.count, 2 * k * -(-self.count // len(among)))
-        positions, scores = self._search(query, wanted, None, None)
         allowed = np.zeros(self.count + 1, dtype=bool)  # the last one is position -1
         allowed[among] = True
-        kept = (np.flatnonzero(allowed[row])[:k] for row in positions)
-        found = ((positions[row, inside], scores[row, inside]) for row, inside in enumerate(kept))
-        return self._padded(found, len(query), k)
+        positions, scores = self._padded((), len(query), k)
+        short = np.arange(len(query))
+        for factor in OVERFETCH:
+            wanted = min(self.count, factor * k * -(-self.count // len(among)))
+            nodes, cosines = self._search(query[short], wanted, None, None)
+            kept = [np.flatnonzero(allowed[row])[:k] for row in nodes]
+            found = [(nodes[row, inside], cosines[row, inside]) for row, inside in enumerate(kept)]
+            positions[short], scores[short] = self._padded(found, len(short), k)
+            short = short[[len(inside) < k for inside in kept]]
+            if len(short) == 0 or wanted == self.count:
+                break
+        return positions, scores
 
     def _search_exactly(self, query: np.ndarray, k: int, among: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Compare with every node of `among`, at least `k` of them; arguments and result as in `_search`."""
         positions = np.full((len(query), 0), -1, dtype=np.int64)
         scores = np.zeros((len(query), 0), dtype=np.float32)
         for start in range(0, len(among), ROWS_PER_CHUNK):
             rows = among[start : start + ROWS_PER_CHUNK]
             vectors = self._vectors_at(rows)
-            # Not a matrix product: there, the place of a row changes its last bit, and equal vectors would not be tied.
             norms = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))
-            found = np.stack([np.einsum("nd,d->n", vectors, vector) for vector in query])
-            found = np.divide(found, norms, out=np.zeros_like(found), where=norms > 0)
+            found = np.stack([score_rows(vectors, vector, norms) for vector in query])
             scores = np.concatenate([scores, found], axis=1)
             positions = np.concatenate([positions, np.broadcast_to(rows, found.shape)], axis=1)
             best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
