@@ -27,7 +27,7 @@ _ORDERED = ("texts", "numbers", "dates")
 
 
 def read_column(rows: pa.Table, column: Column) -> pa.Array:
-    """A column as one array: texts as `large_string`, other things as they are, NaN as null.
+    """A column as one array: codes as what they stand for, NaN as null.
 
     Raises:
         InputError: If there is no such column; the message lists the columns.
@@ -91,7 +91,7 @@ def is_one_of(values: pa.Array, column: Column, choices: Sequence[Value]) -> pa.
 def _plain(values: pa.Array) -> pa.Array:
     if pa.types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
-    if pa.types.is_string(values.type) or pa.types.is_string_view(values.type):
+    if pa.types.is_string_view(values.type):
         return values.cast(pa.large_string())
     if pa.types.is_float16(values.type):
         values = values.cast(pa.float32())
@@ -103,7 +103,7 @@ def _plain(values: pa.Array) -> pa.Array:
 
 
 def _kind(kind: pa.DataType) -> str:
-    if pa.types.is_large_string(kind):
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return "texts"
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
         return "numbers"

@@ -15,12 +15,11 @@ from functools import reduce
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import torch
 
 from mmgraph.data.graph import MultimodalGraph
+from mmgraph.data.neighbourhood import neighbourhood_of
 from mmgraph.export.filter_parser import Comparison, Condition, Junction, Membership, Missing, Not, Within, fail, parse
 from mmgraph.export.filter_values import compare, is_one_of, one_array, read_column
-from mmgraph.objectives.hops import hops_from
 
 
 @dataclass(frozen=True)
@@ -109,8 +108,5 @@ def _near(condition: Within, rows: pa.Table, graph: MultimodalGraph | None) -> p
         fail(condition.position, f"the ids of graph {graph.name!r} are {known}, those of the table {ids.type}")
     where = f"filter, position {condition.ids[0].position}: graph {graph.name!r}"
     start = graph.node_ids.positions([value.value for value in condition.ids], where=where)
-    edges, _ = graph.message_edges()
-    sources = torch.from_numpy(start).to(graph.device)
-    hops = hops_from(sources, edges, num_nodes=graph.num_nodes, cutoff=condition.hops)
-    near = torch.nonzero(hops <= condition.hops).flatten().numpy(force=True)
+    near = neighbourhood_of(graph).within(start, condition.hops)
     return pc.is_in(ids, value_set=graph.node_ids.arrow.take(pa.array(near)).cast(ids.type))
