@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from mmgraph.encoders.by_name import encode
     from mmgraph.errors import InputError, MissingExtraError
     from mmgraph.export.base import open_store, read_table, write_table
+    from mmgraph.export.filters import Filter, parse_filter
     from mmgraph.finetuning.config import FinetuneConfig
     from mmgraph.finetuning.finetune import finetune, resume_finetune
     from mmgraph.formats.bundle import Bundle
@@ -163,7 +164,9 @@ _HOME = {
     "read_mm_graph": "mmgraph.formats.mm_graph",
     "read_mmrec": "mmgraph.formats.mmrec",
     "read_recbole": "mmgraph.formats.recbole",
+    "Filter": "mmgraph.export.filters",
     "open_store": "mmgraph.export.base",
+    "parse_filter": "mmgraph.export.filters",
     "read_table": "mmgraph.export.base",
     "read_tables": "mmgraph.formats.tables",
     "resplit": "mmgraph.splits.recipe",
@@ -308,11 +311,13 @@ __all__ = [  # noqa: RUF022  (by topic)
     "kmeans",
     "leiden",
     "name_clusters",
+    "Filter",
     "open_store",
     "plot_curves",
     "plot_map",
     "pull_model",
     "push_model",
+    "parse_filter",
     "read_table",
     "write_clusters",
     "write_dataset_card",
