@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from mmgraph.errors import InputError, require
 from mmgraph.export.folder import store_folder
 from mmgraph.export.manifest import as_array
 from mmgraph.export.store import Store
+from mmgraph.inference.search import SCORES_PER_CHUNK, top_k
 from mmgraph.inference.table import EmbeddingTable
 
 INDEX = "index.faiss"
@@ -36,6 +38,11 @@ TIED = 1e-6
 """Cosines that differ by less may belong to equal vectors: Faiss adds in an order that depends on the place of a vector."""
 CANDIDATES = 64
 """Nodes beyond `k` among which those with the same score are looked for."""
+MATRIX_QUERIES = 5
+"""From so many queries on, one matrix product is faster than the scan of each query through `IndexFlatIP` (faiss 1.15,
+64,000 x 384, one core: 5 ms per query, a product 25 ms for 8 and 35 ms for 16)."""
+SPARE = 16
+"""Nodes beyond `k` among which a matrix product leaves the order open."""
 PROBED_SHARE = 4
 """One cell in so many is looked into by `faiss-ivfpq`."""
 
@@ -175,6 +182,8 @@ class FaissStore(Store):
         node_type: str | None,  # noqa: ARG002
         among: np.ndarray | None,
     ) -> tuple[np.ndarray, np.ndarray]:
+        if self.exact and among is None and len(query) >= MATRIX_QUERIES:
+            return self._search_matrix(query, k)
         faiss = require("faiss", extra="faiss")
         if self.exact and among is not None:
             return self._search_exactly(query, k, among)
@@ -212,3 +221,22 @@ class FaissStore(Store):
         allowed = np.zeros(self.count, dtype=bool)
         allowed[among] = True
         return {"sel": faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))}
+
+    def _search_matrix(self, query: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Compare many queries with every vector, some queries at a time."""
+        faiss = require("faiss", extra="faiss")
+        # The vectors of the index itself, not a copy.
+        vectors = faiss.rev_swig_ptr(self.index.get_xb(), self.count * self.dim).reshape(self.count, self.dim)
+        positions = np.empty((len(query), k), dtype=np.int64)
+        scores = np.empty((len(query), k), dtype=np.float32)
+        step = max(1, SCORES_PER_CHUNK // self.count)
+        for start in range(0, len(query), step):
+            part = query[start : start + step]
+            _, near = top_k(torch.from_numpy(part @ vectors.T), min(k + SPARE, self.count))
+            # The product adds in an order that depends on where a vector stands, so that equal vectors are not tied.
+            found = np.sort(near.numpy(), axis=1)
+            again = np.einsum("qd,qnd->qn", part, vectors[found])
+            best = np.argsort(-again, axis=1, kind="stable")[:, :k]
+            positions[start : start + step] = np.take_along_axis(found, best, 1)
+            scores[start : start + step] = np.take_along_axis(again, best, 1)
+        return positions, scores

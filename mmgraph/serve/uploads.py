@@ -1,0 +1,78 @@
+"""Images from outside: the format by content, the size by header, before anything is decoded."""
+
+from __future__ import annotations
+
+import io
+from contextlib import nullcontext
+from pathlib import Path
+from typing import IO
+
+from mmgraph.data.image_files import DAMAGED
+from mmgraph.errors import InputError, require
+from mmgraph.serve.failures import Refusal
+
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
+"""What is accepted, whatever a file is called; of animations the first frame."""
+MAX_PIXELS = 40_000_000
+
+
+def header_size(source: Path | IO[bytes]) -> tuple[int, int]:
+    """Width and height of an image in one of `FORMATS`, without decoding it.
+
+    Raises:
+        InputError: If it is none of them.
+    """
+    require("PIL", extra="serve")
+    import PIL.Image
+
+    with open(source, "rb") if isinstance(source, Path) else nullcontext(source) as file:
+        start = file.read(32)
+        file.seek(0)
+        if start[:4] == b"RIFF":
+            return _webp_size(start)
+        try:
+            with PIL.Image.open(file, formats=FORMATS) as image:
+                width, height = image.size
+                return int(width), int(height)
+        except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning):
+            raise InputError("too many pixels") from None
+        except DAMAGED:
+            raise InputError("no PNG, JPEG, WebP or GIF") from None
+
+
+def _webp_size(start: bytes) -> tuple[int, int]:
+    """Size of the canvas [1]; Pillow would make room for it at once.
+
+    References:
+        [1] RFC 9649, WebP Image Format.
+    """
+    kind, wide, high = start[12:16], 0, 0
+    if start[8:12] == b"WEBP" and len(start) >= 30:
+        if kind == b"VP8X":
+            wide, high = (1 + int.from_bytes(start[at : at + 3], "little") for at in (24, 27))
+        elif kind == b"VP8L" and start[20] == 0x2F:
+            bits = int.from_bytes(start[21:25], "little")
+            wide, high = 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+        elif kind == b"VP8 " and start[23:26] == b"\x9d\x01\x2a":
+            wide, high = (int.from_bytes(start[at : at + 2], "little") & 0x3FFF for at in (26, 28))
+    if not wide or not high:
+        raise InputError("no PNG, JPEG, WebP or GIF")
+    return wide, high
+
+
+def check_image(data: bytes, *, max_pixels: int) -> None:
+    """Refuse what is not an image that can be decoded safely.
+
+    Raises:
+        Refusal: 415 if the content is no PNG, JPEG, WebP or GIF; 413 if it has too many pixels.
+    """
+    try:
+        width, height = header_size(io.BytesIO(data))
+    except InputError as error:
+        if "pixels" in str(error):
+            raise Refusal(413, f"image: expected at most {max_pixels:,} pixels") from None
+        raise Refusal(415, "image: expected the content of a PNG, JPEG, WebP or GIF file") from None
+    if width < 1 or height < 1:
+        raise Refusal(415, "image: it has no pixels")
+    if width * height > max_pixels:
+        raise Refusal(413, f"image: expected at most {max_pixels:,} pixels, got {width} x {height}")
