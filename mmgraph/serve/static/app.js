@@ -76,8 +76,9 @@ function buildViews() {
   nav.append(...buttons);
   return {
     sync(now) {
-      if (wide.matches) find("#side").prepend(nav);
-      else find("main").before(nav);
+      const side = find("#side"); // moved only when it must be, because moving takes the focus away
+      if (wide.matches && nav.parentElement !== side) side.prepend(nav);
+      if (!wide.matches && nav.parentElement === side) find("main").before(nav);
       const narrow = now.view || "results";
       const view = wide.matches && narrow === "results" ? "map" : narrow;
       document.body.dataset.view = view;

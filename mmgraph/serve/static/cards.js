@@ -83,13 +83,13 @@ function because(reasons) {
   );
 }
 
-export function buttons(item, { startLike, canLike }) {
+export function buttons(item, { startLike, canLike, open = true }) {
   const id = String(item.id);
   return h(
     "div",
     { class: "actions" },
     action("similar", "Similar", () => go({ ...EMPTY_ASK, id, view: "" })),
-    action("network", "Neighbours", () => openNode(item)),
+    open ? action("network", "Neighbours", () => openNode(item)) : null,
     canLike ? action("but", "Like this, but…", () => startLike(item)) : null,
     basketButton(item),
   );

@@ -8,7 +8,9 @@ export function layout(nodes, edges, { width, height, centre }) {
   const ring = rings(nodes, near, centre);
   const angle = angles(nodes, edges, near, ring, centre);
   const last = Math.max(1, ...ring.values());
-  const [rx, ry] = [width / 2 - 62, height / 2 - 44];
+  // A few nodes stand near the middle, many take all the room.
+  const spread = last > 1 ? 1 : Math.min(1, 0.42 + 0.05 * nodes.length);
+  const [rx, ry] = [spread * (width / 2 - 62), spread * (height / 2 - 44)];
   const at = nodes.map(({ id }) => {
     const part = ring.get(id) / last;
     return { id, ring: ring.get(id), part, x: width / 2 + rx * part * Math.cos(angle.get(id)), y: height / 2 + ry * part * Math.sin(angle.get(id)) };

@@ -7,7 +7,7 @@ import { svgPicture } from "./tiles.js";
 export function drawEgo({ nodes, edges }, centre, { colourOf, onWalk, width, height }) {
   const at = layout(nodes, edges, { width, height, centre });
   const many = nodes.length > 26;
-  const size = many ? 11 : 17;
+  const size = many ? 12 : nodes.length < 10 ? 21 : 17;
   const lines = unique(edges).map((edge) => line(edge, at, colourOf, (id) => (id === centre ? 26 : size)));
   const dots = nodes.toReversed().map((item) => dot(item, at.get(item.id), { size: item.id === centre ? 26 : size, many, centre, onWalk }));
   return s(

@@ -1,6 +1,8 @@
 // The points of the map: coordinates in 0..1, groups by size, and a grid that finds the point under the pointer.
 import { mixedOrder } from "./map-raster.js";
 
+const NONE = "(none)";
+
 export class Points {
   /** `answer` is what `/map` gives. */
   constructor({ ids, x, y, group, groups }) {
@@ -28,9 +30,10 @@ export class Points {
   rank(group, groups) {
     const sizes = new Map();
     for (const one of group) sizes.set(one ?? -1, (sizes.get(one ?? -1) ?? 0) + 1);
-    const order = [...sizes.keys()].sort((a, b) => (a < 0) - (b < 0) || sizes.get(b) - sizes.get(a) || a - b);
+    const none = (one) => one < 0 || groups[one] === NONE;
+    const order = [...sizes.keys()].sort((a, b) => none(a) - none(b) || sizes.get(b) - sizes.get(a) || a - b);
     const rankOf = new Map(order.map((one, rank) => [one, rank]));
-    this.groups = order.map((one) => ({ name: one < 0 ? "none" : String(groups[one] ?? one), size: sizes.get(one), none: one < 0 }));
+    this.groups = order.map((one) => ({ name: one < 0 ? NONE : String(groups[one] ?? one), size: sizes.get(one), none: none(one) }));
     this.group = Uint16Array.from(group, (one) => rankOf.get(one ?? -1));
   }
 

@@ -91,8 +91,7 @@ export function buildMap(section, about, { onKey }) {
     const partial = about.nodes > answer.ids.length ? ` of ${number(about.nodes)}` : "";
     say(answer.ids.length ? `${number(answer.ids.length)}${partial} nodes, placed by their embeddings. Near means alike.` : "No nodes to draw.");
     section.dataset.ready = "true";
-    view.chosen = [];
-    selection.close();
+    if (regrouped) selection.close();
     legend.draw();
     mark();
   }

@@ -56,11 +56,12 @@ export function buildNodePane(section, about, { startLike, locate, onKey }) {
     if (!answer) return;
     const { item, found, hops } = answer;
     const width = Math.max(section.clientWidth || 520, 300);
-    const height = Math.round(Math.min(Math.max(width * 0.72, 320), 520));
+    const few = found.nodes.length < 8;
+    const height = Math.round(few ? 300 : Math.min(Math.max(width * 0.72, 340), 560));
     const walk = (other) => go({ node: String(other.id) });
     const used = relations.filter((relation) => found.edges.some((edge) => edge.relation === relation));
     section.replaceChildren(
-      h("header", { class: "node" }, tile(item), h("div", { class: "body" }, h("h2", { tabindex: "-1" }, shortName(item, 120)), meta(item), details(item), h("div", { class: "row" }, buttons(item, { startLike, canLike }), h("button", { type: "button", class: "locate", on: { click: () => (go({ view: "map" }), locate(item.id)) } }, icon("pin"), "On the map")))),
+      h("header", { class: "node" }, tile(item), h("div", { class: "body" }, h("h2", { tabindex: "-1" }, shortName(item, 120)), meta(item), details(item), h("div", { class: "row" }, buttons(item, { startLike, canLike, open: false }), h("button", { type: "button", class: "locate", on: { click: () => (go({ view: "map" }), locate(item.id)) } }, icon("pin"), "On the map")))),
       found.nodes.length > 1 ? drawing(found, item, { width, height, walk, used, hops }) : h("p", { class: "empty" }, "This node has no neighbours."),
     );
   }
