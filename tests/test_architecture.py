@@ -29,6 +29,7 @@ LAYERS: list[set[str]] = [
     {"finetuning"},
     {"export", "audit"},
     {"report"},
+    {"serve"},
     {"cli"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

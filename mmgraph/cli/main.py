@@ -36,6 +36,7 @@ COMMANDS = {
     "embed": Command("mmgraph.cli.export", "write the embeddings of all nodes with their ids (same as export)"),
     "export": Command("mmgraph.cli.export", "write the embeddings of all nodes with their ids"),
     "search": Command("mmgraph.cli.search", "find the nodes nearest to a text, an image or a node"),
+    "serve": Command("mmgraph.cli.serve", "answer searches and recommendations over HTTP, with a page"),
     "cluster": Command(
         "mmgraph.cli.cluster", "group the nodes by embeddings or edges, name the groups, compare with labels"
     ),

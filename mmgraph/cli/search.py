@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from mmgraph.export.store import Store
     from mmgraph.inference.query import QueryEncoder
-    from mmgraph.inference.table import EmbeddingTable
 
 
 def build_parser() -> ArgumentParser:
@@ -55,15 +54,15 @@ def build_parser() -> ArgumentParser:
 def run(args: Namespace) -> None:
     """Search and print the results."""
     _check(args)
-    from mmgraph.inference.compose import compose_query
+    from mmgraph.export.queries import id_from_text, open_embeddings, query_vector
 
-    with _open(args) as store:
+    with open_embeddings(args.embeddings, run=args.run, graph=args.graph, device=args.device) as store:
         text = args.id if args.id is not None else args.like
-        node = None if text is None else _as_id(store, text)
+        node = None if text is None else id_from_text(store, text, where="--id" if args.id is not None else "--like")
         own = -1 if node is None else int(store.node_ids.positions([node], where=str(store.path))[0])
-        query = compose_query(
-            _one_row(store, max(own, 0)),
-            like=node,
+        query = query_vector(
+            store,
+            [] if node is None else [node],
             text=args.text,
             image=args.image,
             without=args.without,
@@ -72,7 +71,7 @@ def run(args: Namespace) -> None:
             encoder=_query_encoder(args, store) if _has_content(args) else None,
         )
         # One more, because a node finds itself.
-        found = store.search(query.vector, args.k + (own >= 0), node_type=args.type)
+        found = store.search(query, args.k + (own >= 0), node_type=args.type)
     hits = zip(found.positions[0].tolist(), found.scores[0].tolist(), strict=True)
     others = [(position, score) for position, score in hits if position not in (own, -1)][: args.k]
     rows = [_row(found.rows, rank, *hit) for rank, hit in enumerate(others, start=1)]
@@ -121,59 +120,14 @@ def _has_content(args: Namespace) -> bool:
     return args.text is not None or args.image is not None or args.without is not None
 
 
-def _open(args: Namespace) -> Store:
-    if args.embeddings is not None:
-        from mmgraph.export.base import open_store
-
-        return open_store(args.embeddings)
-    from mmgraph.data.store import load_graph
-    from mmgraph.export.table_store import TableStore
-    from mmgraph.inference.embed import embed
-    from mmgraph.training.evaluate import load_run_encoder
-
-    graph = load_graph(args.graph)
-    encoder = load_run_encoder(args.run, device=args.device, graph=graph)
-    return TableStore(args.run, embed(encoder, graph, device=args.device))
-
-
-def _one_row(store: Store, position: int) -> EmbeddingTable:
-    """The node that a query starts from, or any: it says how wide vectors are."""
-    import numpy as np
-    import torch
-
-    from mmgraph.inference.table import EmbeddingTable
-
-    ids = store.node_ids.take(np.array([position]))
-    node_type = store.rows.column(1)[position].as_py()
-    kind = torch.zeros(1, dtype=torch.int64)
-    manifest = store.manifest
-    return EmbeddingTable(ids, store.vectors(ids.values), (node_type,), kind, manifest["graph"], manifest["model"])
-
-
 def _query_encoder(args: Namespace, store: Store) -> QueryEncoder:
-    from mmgraph.data.store import load_graph
-    from mmgraph.inference.embed import table_model
-    from mmgraph.inference.levels import LEVELS
-    from mmgraph.training.evaluate import load_run_encoder, query_encoder
+    from mmgraph.export.queries import open_query_encoder
 
-    graph = load_graph(args.graph)
-    encoder = load_run_encoder(args.run, device=args.device, graph=graph)
-    level = next((level for level in LEVELS if store.manifest["model"] == table_model(encoder, level)), None)
-    if level is None:
-        raise InputError(f"{args.embeddings}: made by another model than {args.run}; export it again")
     if args.image is not None and not args.image.is_file():
         raise InputError(f"--image {args.image}: file not found")
     needed = ["text"] if args.text is not None or args.without is not None else []
     needed += ["image"] if args.image is not None else []
-    return query_encoder(encoder, graph, needed, level=level, device=args.device)
-
-
-def _as_id(store: Store, text: str) -> Any:
-    if store.manifest["id_type"] == "string":
-        return text
-    if not text.lstrip("-").isdigit():
-        raise InputError(f"--id: the ids of {store.manifest['graph']!r} are integers, got {text!r}")
-    return int(text)
+    return open_query_encoder(store, args.run, args.graph, needed, device=args.device)
 
 
 def _row(rows: pa.Table, rank: int, position: int, score: float) -> dict[str, Any]:

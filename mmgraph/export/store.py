@@ -79,7 +79,10 @@ class Store(ABC):
         Raises:
             InputError: If some are unknown; the message lists the first five.
         """
-        positions = self.node_ids.positions(ids, where=f"{self.path}")
+        return self.vectors_at(self.node_ids.positions(ids, where=f"{self.path}"))
+
+    def vectors_at(self, positions: np.ndarray) -> Tensor:
+        """Vectors of the nodes in these rows, `[len(positions), dim]`, for callers that looked ids up already."""
         if len(positions) == 0:
             return torch.empty(0, self.dim)
         return torch.from_numpy(self._vectors_at(positions).reshape(len(positions), self.dim))

@@ -73,25 +73,75 @@ def compose_query(
         >>> query = mg.compose_query(table, like="p7", text="in red", encoder=encoder)  # doctest: +SKIP
         >>> table.search(query.vector, k=10, exclude=query.exclude)  # doctest: +SKIP
     """
-    ids = _ids(like)
-    _check(ids, text, image, without)
+    ids = like_ids(like)
+    check_query(ids, text=text, image=image, without=without, weight=weight, without_weight=without_weight)
+    rows = table.positions(ids)
+    content = None if text is None and image is None else _encoded(encoder, table, text, image)
+    away = None if without is None else _encoded(encoder, table, without, None)
+    vector = compose_vectors(
+        table.vectors[rows], ids, content=content, without=away, weight=weight, without_weight=without_weight
+    )
+    return ComposedQuery(vector, rows.unsqueeze(0))
+
+
+def compose_vectors(
+    nodes: Tensor,
+    ids: Sequence[Any],
+    *,
+    content: Tensor | None = None,
+    without: Tensor | None = None,
+    weight: float = 1.0,
+    without_weight: float = 0.5,
+) -> Tensor:
+    """The same for vectors that are known, `[1, dim]`.
+
+    Args:
+        nodes: Vectors of the nodes to be like, `[num_like, dim]`; possibly none.
+        ids: Their ids, for messages.
+        content: Vector of text and image, `[dim]`.
+        without: Vector of what to stay away from, `[dim]`.
+        weight: Of `content`, if there are nodes.
+        without_weight: Of `without`.
+
+    Raises:
+        InputError: If a vector is zero, NaN or infinite, or they cancel out.
+    """
+    parts = []
+    if len(ids):
+        parts.append(_unit(_units(nodes, ids).mean(dim=0), f"the nodes {first_few(ids)} cancel out"))
+    if content is not None:
+        parts.append(_unit(content, "its content has a zero vector") * (weight if len(ids) else 1.0))
+    if without is not None:
+        parts.append(-without_weight * _unit(without, "the text to stay away from has a zero vector"))
+    return _unit(torch.stack(parts).sum(dim=0), "its parts cancel out").unsqueeze(0)
+
+
+def check_query(
+    ids: Sequence[Any],
+    *,
+    text: str | None,
+    image: object | None,
+    without: str | None,
+    weight: float = 1.0,
+    without_weight: float = 0.5,
+) -> None:
+    """Check that a query asks for something and does not contradict itself; arguments as in `compose_query`.
+
+    Raises:
+        InputError: As `compose_query`.
+    """
+    _check(list(ids), text, image, without)
     for name, value in (("weight", weight), ("without_weight", without_weight)):
         if not (math.isfinite(value) and value > 0):
             raise InputError(f"query: {name} must be above 0, got {value}")
-    rows = table.positions(ids)
-    parts = []
-    if ids:
-        parts.append(_unit(_units(table, rows, ids).mean(dim=0), f"the nodes {first_few(ids)} cancel out"))
-    if text is not None or image is not None:
-        found = _encoded(encoder, table, text, image)
-        parts.append(found * (weight if ids else 1.0))
-    if without is not None:
-        parts.append(-without_weight * _encoded(encoder, table, without, None))
-    total = torch.stack(parts).sum(dim=0)
-    return ComposedQuery(_unit(total, "its parts cancel out").unsqueeze(0), rows.unsqueeze(0))
 
 
-def _ids(like: Any) -> list[Any]:
+def like_ids(like: Any) -> list[Any]:
+    """Ids to be like as a list without repeats.
+
+    Raises:
+        InputError: If the list is empty.
+    """
     if like is None:
         return []
     if isinstance(like, Sequence) and not isinstance(like, str | bytes):
@@ -101,7 +151,7 @@ def _ids(like: Any) -> list[Any]:
     return [like]
 
 
-def _check(ids: list[Any], text: str | None, image: Path | str | None, without: str | None) -> None:
+def _check(ids: list[Any], text: str | None, image: object | None, without: str | None) -> None:
     if not ids and text is None and image is None:
         if without is None:
             raise InputError("query: expected a node, a text or an image, got nothing")
@@ -117,8 +167,7 @@ def _folded(text: str) -> str:
     return " ".join(text.split()).casefold()
 
 
-def _units(table: EmbeddingTable, rows: Tensor, ids: list[Any]) -> Tensor:
-    vectors = table.vectors[rows]
+def _units(vectors: Tensor, ids: Sequence[Any]) -> Tensor:
     norms = torch.linalg.vector_norm(vectors, dim=1)
     for number, norm in enumerate(norms.tolist()):
         if not (math.isfinite(norm) and norm > 0):

@@ -85,8 +85,15 @@ class QueryEncoder:
         given: dict[str, Sequence[Any]] = {
             name: items for name, items in (("text", text), ("image", images)) if items is not None
         }
-        features = self.features(given)
-        count = len(next(iter(given.values())))
+        return self.embed(self.features(given))
+
+    def embed(self, features: Mapping[str, ModalityFeatures]) -> Tensor:
+        """Embed what `features` gave.
+
+        Returns:
+            `[num_queries, dim]`, float32, on the device of the model.
+        """
+        count = next(iter(features.values())).num_nodes
         device = self.encoder.device
         with evaluating(self.encoder) as model, torch.no_grad():
             content = {name: item.to(device) for name, item in features.items()}

@@ -177,9 +177,15 @@ def choose_tasks(graph_folder: Path | str, names: Literal["all"] | Sequence[str]
 
 
 def frozen_encoders(
-    graph: MultimodalGraph, modalities: Iterable[str], *, device: str = "cpu"
+    graph: MultimodalGraph, modalities: Iterable[str], *, device: str = "cpu", remember: bool = True
 ) -> dict[str, ModalityEncoder]:
-    """The encoders that encoded these modalities of a graph, with a memory.
+    """The encoders that encoded these modalities of a graph.
+
+    Args:
+        graph: The graph.
+        modalities: Names of modalities.
+        device: Where encoders run.
+        remember: Keep every vector in memory; a server that is asked for ever must not.
 
     Raises:
         InputError: If the graph lacks a modality, or its encoder cannot be loaded by name.
@@ -189,15 +195,24 @@ def frozen_encoders(
         if modality not in graph.features:
             raise unknown_choice(f"modality of graph {graph.name!r}", modality, graph.features)
         name = graph.features[modality].spec.encoder
-        encoders[modality] = MemoisedEncoder(load_encoder_by_name(name, modality=modality, device=device))
+        loaded = load_encoder_by_name(name, modality=modality, device=device)
+        encoders[modality] = MemoisedEncoder(loaded) if remember else loaded
     return encoders
 
 
 def query_encoder(
-    encoder: Encoder, graph: MultimodalGraph, modalities: Iterable[str], *, level: Level = "last", device: str = "cpu"
+    encoder: Encoder,
+    graph: MultimodalGraph,
+    modalities: Iterable[str],
+    *,
+    level: Level = "last",
+    device: str = "cpu",
+    remember: bool = True,
 ) -> QueryEncoder:
     """A query encoder for a model and a graph, with the frozen encoders that the graph names."""
-    return QueryEncoder(encoder, graph, frozen_encoders(graph, modalities, device=device), level=level)
+    return QueryEncoder(
+        encoder, graph, frozen_encoders(graph, modalities, device=device, remember=remember), level=level
+    )
 
 
 def _query_functions(

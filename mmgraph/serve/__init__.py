@@ -1,0 +1,1 @@
+"""Search, recommendations, neighbourhoods and a map over HTTP."""

@@ -1,0 +1,207 @@
+"""Everything that answers are made from, loaded together and never changed."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mmgraph.data.graph import MultimodalGraph
+from mmgraph.data.store import find_graph, load_graph
+from mmgraph.errors import InputError
+from mmgraph.export.queries import open_embeddings, open_query_encoder
+from mmgraph.export.store import Store
+from mmgraph.inference.query import QueryEncoder
+from mmgraph.serve.models import About
+from mmgraph.serve.neighbourhood import Neighbourhood
+from mmgraph.serve.pictures import Pictures
+from mmgraph.serve.plane import Plane
+from mmgraph.serve.rows import NodeRows
+from mmgraph.serve.settings import Limits
+from mmgraph.versions import installed_version
+
+MODALITIES = ("text", "image")
+"""What queries can have; other modalities of a graph are searched by node only."""
+EXAMPLES = 3
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What is served.
+
+    Attributes:
+        run: Run folder, to encode queries.
+        graph: Graph folder, for neighbours, pictures and queries.
+        embeddings: Exported embeddings; computed from `run` and `graph` otherwise.
+        device: Where models run.
+    """
+
+    run: Path | None = None
+    graph: Path | None = None
+    embeddings: Path | None = None
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if self.embeddings is None and (self.run is None or self.graph is None):
+            raise InputError("serve: expected --embeddings, or --run together with --graph")
+        if self.run is not None and self.graph is None:
+            raise InputError("serve: --run needs --graph, to encode queries as the nodes were")
+
+
+@dataclass(frozen=True, eq=False)
+class Index:
+    """A store with its graph, in one state. A request holds on to one from beginning to end.
+
+    Attributes:
+        store: What is searched.
+        rows: Rows of the nodes.
+        place: Position of each id.
+        about: Answer of `/about`.
+        plane: The map.
+        pictures: Pictures of the nodes.
+        hood: Edges, if there is a graph.
+        graph: The graph, if there is one.
+        encoder: Encodes queries, if there is a run.
+        lock: Held while the store is used: not every library takes calls from two threads at once.
+        generation: Number of this state.
+    """
+
+    store: Store
+    rows: NodeRows
+    place: dict[Any, int]
+    about: About
+    plane: Plane
+    pictures: Pictures
+    hood: Neighbourhood | None = None
+    graph: MultimodalGraph | None = None
+    encoder: QueryEncoder | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    generation: int = field(default_factory=itertools.count(1).__next__)
+
+    def __len__(self) -> int:
+        return len(self.store)
+
+    def close(self) -> None:
+        """Stop background work and release the store."""
+        self.plane.stop()
+        with self.lock:
+            self.store.close()
+
+
+def load_index(sources: Sources, limits: Limits) -> Index:
+    """Load everything; slow, so call it in a thread.
+
+    Raises:
+        InputError: If something is missing or damaged, or parts do not belong together.
+    """
+    graph = None if sources.graph is None else load_graph(sources.graph)
+    store = open_embeddings(sources.embeddings, run=sources.run, graph=graph, device=sources.device)
+    try:
+        return _assemble(store, graph, sources, limits)
+    except BaseException:
+        store.close()
+        raise
+
+
+def _assemble(store: Store, graph: MultimodalGraph | None, sources: Sources, limits: Limits) -> Index:
+    if graph is not None and graph.name != store.manifest["graph"]:
+        raise InputError(f"{store.path}: made from graph {store.manifest['graph']!r}, but --graph is {graph.name!r}")
+    rows = NodeRows(store.rows)
+    hood = None if graph is None else Neighbourhood(graph, store.node_ids)
+    encoder = None
+    if sources.run is not None and graph is not None:
+        asked = [name for name in MODALITIES if name in graph.features]
+        encoder = open_query_encoder(store, sources.run, graph, asked, device=sources.device, remember=False)
+    pictures = Pictures(None if sources.graph is None else picture_root(sources.graph), rows.images)
+    # The first searches should not be the ones that wait for pages of the index.
+    store.search(store.vectors_at(np.zeros(1, dtype=np.int64)), 1)
+    lock = threading.Lock()
+
+    def read(positions: np.ndarray) -> torch.Tensor:
+        with lock:
+            return store.vectors_at(positions)
+
+    return Index(
+        store=store,
+        rows=rows,
+        place={node: position for position, node in enumerate(store.node_ids.values.tolist())},
+        about=_about(store, rows, graph, encoder, pictures, limits),
+        plane=Plane(len(store), read),
+        pictures=pictures,
+        hood=hood,
+        graph=graph,
+        encoder=encoder,
+        lock=lock,
+    )
+
+
+def picture_root(graph: Path) -> Path:
+    """Folder to which the paths of pictures in a graph are relative: that of the tables it was encoded from."""
+    found = find_graph(graph).resolve()
+    return found.parent if found.name == "encoded" else found
+
+
+def _about(
+    store: Store,
+    rows: NodeRows,
+    graph: MultimodalGraph | None,
+    encoder: QueryEncoder | None,
+    pictures: Pictures,
+    limits: Limits,
+) -> About:
+    codes = rows.groups("type")
+    assert codes is not None
+    counts = np.bincount(codes[0], minlength=len(codes[1])).tolist()
+    return About(
+        name=store.manifest["graph"],
+        graph=store.manifest["graph"],
+        model=store.manifest["model"],
+        version=installed_version("mmgraph") or "unknown",
+        nodes=len(store),
+        dim=store.dim,
+        exact=bool(store.exact),
+        node_types=dict(zip(codes[1], counts, strict=True)),
+        relations=[] if graph is None else list(graph.relations),
+        modalities=[] if encoder is None else list(encoder.encoders),
+        columns=rows.describe(),
+        id_type="string" if store.manifest["id_type"] == "string" else "int",
+        max_k=limits.max_k,
+        max_upload_bytes=limits.max_upload_bytes,
+        examples=[store.node_ids[position] for position in _examples(rows, pictures)],
+    )
+
+
+def _examples(rows: NodeRows, pictures: Pictures) -> Iterator[int]:
+    """Positions of some nodes that show something, evenly spread."""
+    text, picture = rows.has_text(), pictures.present(rows.count)
+    shown = np.flatnonzero(text & picture)
+    if len(shown) < EXAMPLES:
+        shown = np.flatnonzero(text | picture)
+    if len(shown):
+        chosen = shown[np.linspace(0, len(shown) - 1, EXAMPLES + 2).astype(np.int64)[1:-1]]
+        yield from dict.fromkeys(chosen.tolist())
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Rows of length 1; zero rows stay zero."""
+    norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    found: np.ndarray = vectors / np.where(norms > 0, norms, 1.0)
+    return found
+
+
+def centred_unit(graph: MultimodalGraph, modality: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Centred unit-norm features of rows of a graph `[n, dim]`, and whether they are there `[n]`; row -1 is not."""
+    features = graph.features[modality]
+    index = torch.from_numpy(np.maximum(rows, 0))
+    present = features.present[index].numpy() & (rows >= 0)
+    values = np.zeros((len(rows), features.spec.dim), dtype=np.float32)
+    if present.any():
+        mean = features.mean.float().numpy()
+        values[present] = unit(features.values[index[torch.from_numpy(present)]].float().numpy() - mean)
+    return values, present
