@@ -35,9 +35,8 @@ function build(about, results) {
     `${number(about.nodes)} nodes`,
     types > 1 ? `${types} types` : "",
     about.relations?.length ? `${about.relations.length} relations` : "",
-    `${about.dim} dimensions`,
-    about.exact ? "exact search" : "approximate search",
   ].filter(Boolean).join(" · ");
+  find("#summary").title = `${about.dim} dimensions, ${about.exact ? "exact" : "approximate"} search, mmgraph ${about.version}, model ${String(about.model).slice(0, 12)}`;
   startBasket(find("#basket"), about.graph ?? "");
 
   const form = buildForm(find("#ask"), about);
@@ -93,7 +92,7 @@ function keyForm(retry) {
   return h(
     "form",
     {
-      class: "key",
+      class: "key-form",
       on: {
         submit: (event) => {
           event.preventDefault();

@@ -9,6 +9,9 @@ import { tile } from "./tiles.js";
 const PARTS = [["text", "text"], ["image", "picture"], ["neighbours", "neighbours"]];
 const COLUMNS = 4;
 
+/** Types are named where there are several. */
+export const look = { types: true };
+
 /** `actions`: { startLike, canLike }. */
 export function card(hit, actions, rank) {
   const name = nameOf(hit);
@@ -25,6 +28,7 @@ export function card(hit, actions, rank) {
         h("h3", {}, h("button", { type: "button", class: "name", title: name.length > 120 ? name : null, on: { click: () => openNode(hit) } }, name)),
         hit.score === undefined || hit.score === null ? null : h("span", { class: "score", title: `Place ${rank}; similarity ${hit.score}` }, h("span", { class: "unseen" }, "Score "), hit.score.toFixed(3)),
       ),
+      hit.text && hit.text.trim() && hit.text !== name ? h("p", { class: "text" }, hit.text) : null,
       meta(hit),
       bars(hit.parts),
       because(hit.because),
@@ -48,7 +52,7 @@ export function meta(item) {
     "p",
     { class: "meta" },
     h("button", { type: "button", class: "id", title: "Copy the id", "aria-label": `Copy the id ${id}`, on: { click: (event) => copy(id, event.currentTarget) } }, h("code", {}, id), icon("copy")),
-    item.type ? h("span", {}, item.type) : null,
+    item.type && look.types ? h("span", {}, item.type) : null,
     columns.map(([key, value]) => h("span", { title: key }, h("span", { class: "key" }, `${key} `), String(value))),
   );
 }
@@ -83,13 +87,13 @@ function because(reasons) {
   );
 }
 
-export function buttons(item, { startLike, canLike, open = true }) {
+export function buttons(item, { startLike, canLike, locate = null }) {
   const id = String(item.id);
   return h(
     "div",
     { class: "actions" },
     action("similar", "Similar", () => go({ ...EMPTY_ASK, id, view: "" })),
-    open ? action("network", "Neighbours", () => openNode(item)) : null,
+    locate ? action("pin", "On the map", locate) : action("network", "Neighbours", () => openNode(item)),
     canLike ? action("but", "Like this, but…", () => startLike(item)) : null,
     basketButton(item),
   );

@@ -10,7 +10,7 @@ export function layout(nodes, edges, { width, height, centre }) {
   const last = Math.max(1, ...ring.values());
   // A few nodes stand near the middle, many take all the room.
   const spread = last > 1 ? 1 : Math.min(1, 0.42 + 0.05 * nodes.length);
-  const [rx, ry] = [spread * (width / 2 - 62), spread * (height / 2 - 44)];
+  const [rx, ry] = [Math.min(width / 2 - 62, Math.max(spread * (width / 2 - 62), 170)), spread * (height / 2 - 44)];
   const at = nodes.map(({ id }) => {
     const part = ring.get(id) / last;
     return { id, ring: ring.get(id), part, x: width / 2 + rx * part * Math.cos(angle.get(id)), y: height / 2 + ry * part * Math.sin(angle.get(id)) };

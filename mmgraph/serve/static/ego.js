@@ -4,12 +4,15 @@ import { layout } from "./ego-layout.js";
 import { nameOf, shortName } from "./nodes.js";
 import { svgPicture } from "./tiles.js";
 
+const LETTERS = 20; // of a name in the drawing
+
 export function drawEgo({ nodes, edges }, centre, { colourOf, onWalk, width, height }) {
   const at = layout(nodes, edges, { width, height, centre });
   const many = nodes.length > 26;
   const size = many ? 12 : nodes.length < 10 ? 21 : 17;
   const lines = unique(edges).map((edge) => line(edge, at, colourOf, (id) => (id === centre ? 26 : size)));
-  const dots = nodes.toReversed().map((item) => dot(item, at.get(item.id), { size: item.id === centre ? 26 : size, many, centre, onWalk }));
+  const crowded = crowdedNames(nodes, at, width, (id) => (id === centre ? 26 : size));
+  const dots = nodes.toReversed().map((item) => dot(item, at.get(item.id), { size: item.id === centre ? 26 : size, crowded: crowded.has(item.id), width, centre, onWalk }));
   return s(
     "svg",
     { viewBox: `0 0 ${width} ${height}`, class: "ego", role: "img", "aria-label": `${nodes.length - 1} neighbours, listed below` },
@@ -48,17 +51,43 @@ function line({ source, target, relation }, at, colourOf, radiusOf) {
   );
 }
 
-function dot(item, place, { size, many, centre, onWalk }) {
+/** Nodes whose name would lie on another name or node; it shows when the pointer is over them. */
+function crowdedNames(nodes, at, width, radiusOf) {
+  const boxes = nodes.map(({ id }) => {
+    const { x, y } = at.get(id);
+    const r = radiusOf(id);
+    return [x - r, y - r, x + r, y + r];
+  });
+  const crowded = new Set();
+  nodes.forEach((item, own) => {
+    const { y } = at.get(item.id);
+    const r = radiusOf(item.id);
+    const [half, x] = nameAt(shortName(item, LETTERS), at.get(item.id).x, width);
+    const box = [x - half, y + r + 3, x + half, y + r + 16];
+    const hit = (other) => box[0] < other[2] && box[2] > other[0] && box[1] < other[3] && box[3] > other[1];
+    if (own > 0 && boxes.some((other, place) => place !== own && hit(other))) crowded.add(item.id);
+    else boxes.push(box);
+  });
+  return crowded;
+}
+
+/** Half the width of a name, and where its middle must be to stay inside. */
+function nameAt(words, x, width) {
+  const half = 3.3 * words.length;
+  return [half, Math.min(Math.max(x, half + 2), width - half - 2)];
+}
+
+function dot(item, place, { size, crowded, width, centre, onWalk }) {
   const isCentre = item.id === centre;
   const picture = svgPicture(item, { x: -size + 3, y: -size + 3, size: 2 * size - 6, clip: isCentre ? "round-l" : "round-s" });
-  const words = shortName(item, isCentre ? 30 : many ? 12 : 18);
+  const words = shortName(item, isCentre ? 30 : LETTERS);
   return s(
     "g",
-    { transform: `translate(${place.x} ${place.y})`, class: isCentre ? "spot centre" : "spot", on: isCentre ? {} : { click: () => onWalk(item) } },
+    { transform: `translate(${place.x} ${place.y})`, class: isCentre ? "spot centre" : crowded ? "spot crowded" : "spot", on: isCentre ? {} : { click: () => onWalk(item) } },
     s("title", {}, nameOf(item).slice(0, 200)),
     s("circle", { r: size }),
     picture ?? s("text", { class: "letters", dy: "0.35em" }, [...words.replace(/[^\p{L}\p{N}]/gu, "")].slice(0, 2).join("")),
-    many && place.ring > 1 ? null : s("text", { class: "name", y: size + 13 }, words),
+    s("text", { class: "name", x: nameAt(words, place.x, width)[1] - place.x, y: size + 13 }, words),
   );
 }
 

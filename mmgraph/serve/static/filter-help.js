@@ -20,7 +20,7 @@ export function filterHelp(columns, input) {
       ),
       known.length > SHOWN ? h("span", { class: "note" }, `and ${known.length - SHOWN} more`) : "",
     );
-    if (known.length === 0) write(column.kind === "number" ? `${quotedName(column.name)} >= ` : `${quotedName(column.name)} = "`);
+    if (known.length === 0) write(`${quotedName(column.name)} ${column.kind === "number" ? ">= " : 'contains "'}`);
   }
 
   function write(condition) {
@@ -36,9 +36,12 @@ export function filterHelp(columns, input) {
     h("summary", {}, "Columns"),
     h("div", { class: "chips" }, names),
     values,
-    h("p", { class: "note" }, "Join conditions with and, or, not. Compare with =, !=, <, <=, >, >=, in (…). Near a node: ", h("code", {}, 'within 2 of "id"')),
+    h("p", { class: "note" }, "Join with and, or, not. Compare with =, !=, <, <=, >, >=, in (…), contains, starts with, is null. Near a node: ", h("code", {}, 'within 2 of "id"')),
   );
 }
 
-const quoted = (value) => (typeof value === "number" ? String(value) : `"${String(value).replaceAll("\\", "\\\\").replaceAll('"', '\\"')}"`);
-const quotedName = (name) => name;
+// Quotes and backticks are doubled inside; names that are no plain word stand in backticks.
+const quoted = (value) => (typeof value === "number" ? String(value) : `"${String(value).replaceAll('"', '""')}"`);
+const WORDS = ["and", "or", "not", "in", "between", "contains", "starts", "with", "is", "null", "within", "of", "true", "false"];
+const isPlain = (name) => /^[\p{L}_][\p{L}\p{N}_]*$/u.test(name) && !WORDS.includes(name.toLowerCase());
+export const quotedName = (name) => (isPlain(name) ? name : `\`${name.replaceAll("`", "``")}\``);

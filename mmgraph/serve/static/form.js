@@ -1,6 +1,6 @@
 // The search form: words, a picture or an id; type and filter; "like this, but".
 import { announce, h } from "./dom.js";
-import { filterHelp } from "./filter-help.js";
+import { filterHelp, quotedName } from "./filter-help.js";
 import { icon } from "./icons.js";
 import { catchPictures, imageInput } from "./image-input.js";
 import { node, shortName } from "./nodes.js";
@@ -23,10 +23,12 @@ export function buildForm(form, about) {
   const type = h("select", { id: "type", on: { change: () => text.value || state().id ? submit() : null } }, h("option", { value: "" }, "any"), types.map((name) => h("option", { value: name }, name)));
   const where = h("input", { id: "where", name: "where", placeholder: example(about), spellcheck: "false", autocapitalize: "none" });
   const not = h("input", { id: "not", name: "not", placeholder: "words to stay away from", maxlength: 2000 });
+  const help = filterHelp(about.columns ?? [], where);
+  const summary = h("summary", {}, "Refine");
   const refine = h(
     "details",
     { class: "refine" },
-    h("summary", {}, "Refine"),
+    summary,
     h(
       "div",
       { class: "fields" },
@@ -34,9 +36,10 @@ export function buildForm(form, about) {
       field("Filter", where),
       canText ? field("Not", not) : null,
     ),
-    filterHelp(about.columns ?? [], where),
+    help,
   );
-  refine.open = matchMedia("(min-width: 760px)").matches;
+  const roomy = matchMedia("(min-width: 760px)");
+  refine.open = roomy.matches;
 
   form.append(
     h("div", { class: "bar" }, by, text, image?.button, image?.file, h("button", { type: "submit", class: "primary", "aria-label": "Search" }, icon("search"), h("span", {}, "Search"))),
@@ -47,6 +50,11 @@ export function buildForm(form, about) {
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     submit();
+    if (help) help.open = false;
+    if (problem.hidden && !roomy.matches) {
+      refine.open = false; // the results are below
+      text.blur(); // and so is the keyboard of a phone
+    }
   });
   if (image) catchPictures(image.take);
   addEventListener("keydown", (event) => {
@@ -121,7 +129,9 @@ export function buildForm(form, about) {
     type.value = types.includes(now.type) ? now.type : "";
     where.value = now.where;
     not.value = now.not;
-    if (now.where || now.not || now.type) refine.open = true;
+    const set = [now.where, now.not, now.type].filter(Boolean).length;
+    summary.textContent = set ? `Refine · ${set} set` : "Refine";
+    if (set && roomy.matches) refine.open = true;
     image?.show(now.image);
     setLike(now.like);
     complain("");
@@ -139,6 +149,7 @@ function field(label, input) {
 function example(about) {
   const column = (about.columns ?? []).find((one) => one.values?.length) ?? (about.columns ?? [])[0];
   if (!column) return 'within 2 of "id"';
-  if (column.kind === "number") return `${column.name} >= 0`;
-  return column.values?.length ? `${column.name} = "${column.values[0]}"` : `${column.name} = "…"`;
+  const name = quotedName(column.name);
+  if (column.kind === "number") return `${name} >= 0`;
+  return column.values?.length ? `${name} = "${column.values[0]}"` : `${name} contains "…"`;
 }

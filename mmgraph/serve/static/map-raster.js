@@ -47,6 +47,11 @@ export class Raster {
     this.words = this.image && new Uint32Array(this.image.data.buffer);
   }
 
+  clear(colour) {
+    this.context.fillStyle = colour;
+    this.context.fillRect(0, 0, this.canvas.width, this.canvas.height);
+  }
+
   /**
    * @param points `{ x, y, group, order }`, typed arrays
    * @param view `{ scale, left, top }` in device pixels: pixel = coordinate * scale + offset

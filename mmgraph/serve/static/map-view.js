@@ -124,7 +124,8 @@ export class MapView {
   }
 
   paint() {
-    if (!this.points || !this.width || !this.height) return;
+    if (!this.width || !this.height) return;
+    if (!this.points) return this.raster.clear(variable("--field"));
     const { ratio, points } = this;
     const scale = this.scale * ratio;
     const faint = this.hits.length || this.chosen.length ? 0.38 : 0.85;
@@ -150,7 +151,7 @@ export class MapView {
     const accent = variable("--accent");
     const radius = Math.max(radiusFor(points.count, this.width * this.height, this.camera.zoom), 2);
     for (const i of this.chosen) this.dot(i, radius, colourAt(this.rankOf(i)), null);
-    this.hits.toReversed().forEach((i) => this.dot(i, radius + 2.5, accent, field));
+    this.hits.toReversed().forEach((i) => this.dot(i, radius + 2.5, ink, field));
     if (this.hits.length) this.numbers(radius, ink, field);
     if (this.focus >= 0) this.ring(this.focus, radius + 6, ink, field);
     if (this.hover >= 0) {

@@ -33,7 +33,7 @@ export function buildMap(section, about, { onKey }) {
     h(
       "div",
       { class: "tools", role: "toolbar", "aria-label": "Map tools" },
-      h("label", { class: "field inline" }, h("span", {}, "Colour"), colour),
+      h("label", { class: "field inline", hidden: columns.length === 0 && Object.keys(about.node_types ?? {}).length < 2 }, h("span", {}, "Colour"), colour),
       h("span", { class: "group" }, move, lasso),
       h(
         "span",
@@ -42,7 +42,7 @@ export function buildMap(section, about, { onKey }) {
         tool("minus", "Zoom out", () => view.zoomAt(1 / 1.6)),
         tool("fit", "Show all", () => view.fit()),
       ),
-      h("button", { type: "button", class: "quiet", id: "in-view", title: "List the nodes in view", on: { click: () => chooseView() } }, icon("list"), "In view"),
+      h("button", { type: "button", class: "quiet", id: "in-view", title: "List the nodes in view", on: { click: () => chooseView() } }, icon("list"), h("span", {}, "In view")),
     ),
     view.box,
     h("p", { class: "unseen", id: "map-keys" }, "Arrow keys move, plus and minus zoom, 0 shows all, Enter opens the node in the middle."),

@@ -4,12 +4,11 @@ import { buttons, meta } from "./cards.js";
 import { colourAt, onTheme } from "./colours.js";
 import { announce, h, plural } from "./dom.js";
 import { drawEgo, egoList } from "./ego.js";
-import { icon } from "./icons.js";
-import { nameOf, remember, shortName, node as nodeOf } from "./nodes.js";
+import { remember, shortName, node as nodeOf } from "./nodes.js";
 import { go } from "./state.js";
 import { tile } from "./tiles.js";
 
-const LIMIT = 40;
+const LIMITS = [0, 40, 70]; // nodes by hops
 
 export function buildNodePane(section, about, { startLike, locate, onKey }) {
   const relations = [...(about.relations ?? [])].sort();
@@ -30,7 +29,7 @@ export function buildNodePane(section, about, { startLike, locate, onKey }) {
     section.setAttribute("aria-busy", "true");
     if (!section.querySelector(".ego")) section.replaceChildren(h("p", { class: "note" }, "Loading…"));
     try {
-      const [item, found] = await Promise.all([nodeOf(state.node), get("neighbours", { id: state.node, hops: state.hops, limit: LIMIT }, control.signal)]);
+      const [item, found] = await Promise.all([nodeOf(state.node), get("neighbours", { id: state.node, hops: state.hops, limit: LIMITS[state.hops] }, control.signal)]);
       if (control.signal.aborted) return;
       found.nodes.forEach(remember);
       answer = { item, found: withCentre(item, found), hops: state.hops };
@@ -61,13 +60,13 @@ export function buildNodePane(section, about, { startLike, locate, onKey }) {
     const walk = (other) => go({ node: String(other.id) });
     const used = relations.filter((relation) => found.edges.some((edge) => edge.relation === relation));
     section.replaceChildren(
-      h("header", { class: "node" }, tile(item), h("div", { class: "body" }, h("h2", { tabindex: "-1" }, shortName(item, 120)), meta(item), details(item), h("div", { class: "row" }, buttons(item, { startLike, canLike, open: false }), h("button", { type: "button", class: "locate", on: { click: () => (go({ view: "map" }), locate(item.id)) } }, icon("pin"), "On the map")))),
+      h("header", { class: "node" }, tile(item), h("div", { class: "body" }, h("h2", { tabindex: "-1" }, shortName(item, 120)), meta(item), details(item), buttons(item, { startLike, canLike, locate: () => (go({ view: "map" }), locate(item.id)) }))),
       found.nodes.length > 1 ? drawing(found, item, { width, height, walk, used, hops }) : h("p", { class: "empty" }, "This node has no neighbours."),
     );
   }
 
   function drawing(found, item, { width, height, walk, used, hops }) {
-    const outside = item.degree > LIMIT || found.truncated;
+    const outside = found.truncated;
     return h(
       "div",
       {},
@@ -90,7 +89,7 @@ export function buildNodePane(section, about, { startLike, locate, onKey }) {
   /** The whole text, where the heading had to shorten it. */
   function details(item) {
     const text = item.text ?? "";
-    return text && shortName(item, 120) !== text.replace(/\s+/g, " ").trim() && text !== nameOf(item).slice(0, 120) ? h("p", { class: "full" }, text) : null;
+    return text.trim() && shortName(item, 120) !== text.replace(/\s+/g, " ").trim() ? h("p", { class: "full" }, text) : null;
   }
 
   onTheme(draw);

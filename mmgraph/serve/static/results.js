@@ -1,6 +1,6 @@
 // Asks the server what the address says, and shows the answer.
 import { get, postForm, postJson } from "./api.js";
-import { card, skeleton } from "./cards.js";
+import { card, look, skeleton } from "./cards.js";
 import { announce, h, number, plural } from "./dom.js";
 import { fileOf } from "./image-input.js";
 import { node, recall, remember, shortName } from "./nodes.js";
@@ -9,6 +9,7 @@ import { askKey, go } from "./state.js";
 export function buildResults(section, about, { startLike, onHits, onKey }) {
   const actions = { startLike, canLike: (about.modalities ?? []).includes("text") };
   const typed = (id) => (about.id_type === "int" && /^-?\d+$/.test(id) ? Number(id) : id);
+  look.types = Object.keys(about.node_types ?? {}).length > 1;
   let asking = null;
   let shown = { key: null, hits: [] };
 

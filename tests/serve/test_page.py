@@ -1,0 +1,306 @@
+"""The page in a real browser, on a tiny run."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from mmgraph.cli.main import main
+from mmgraph.testing.datasets import fake_encoders, make_dataset
+
+CHROMIUM = Path("/usr/bin/chromium")
+sync_api = pytest.importorskip("playwright.sync_api")
+uvicorn = pytest.importorskip("uvicorn")
+pytest.importorskip("fastapi")
+pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="needs Chromium")
+
+ARGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+TRAINING = [
+    "--steps=2",
+    "--encoder.dim=16",
+    "--encoder.moe.num_experts=2",
+    "--encoder.moe.top_k=1",
+    "--encoder.gnn.num_layers=1",
+    "--encoder.gnn.heads=2",
+    "--sampling.batch_size=16",
+    "--device=cpu",
+]
+HOSTILE = '<img src=x onerror="window.hacked=1"> & <script>window.hacked=2</script>'
+KEY = "open sesame"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on a toy graph in which one text is hostile."""
+    made = tmp_path_factory.mktemp("page")
+    make_dataset(made / "toy", num_nodes=40)
+    nodes = pd.read_parquet(made / "toy" / "nodes.parquet")
+    columns = [name for name in ("text", "title") if name in nodes]
+    nodes.loc[nodes["text"].notna().idxmax(), columns] = HOSTILE
+    nodes.to_parquet(made / "toy" / "nodes.parquet")
+    with pytest.MonkeyPatch.context() as patch, fake_encoders():
+        patch.setenv("MMGRAPH_CACHE", str(made / "cache"))
+        assert main(["encode", "--graph", str(made / "toy")]) == 0
+        assert main(["pretrain", "--graphs", str(made / "toy"), "--out", str(made / "run"), *TRAINING]) == 0
+    return made
+
+
+@contextmanager
+def serving(folder: Path, key: str | None = None) -> Iterator[str]:
+    """Address of a server in a thread of this process."""
+    from mmgraph.serve.app import make_app
+    from mmgraph.serve.index import Sources
+
+    with fake_encoders():
+        app = make_app(Sources(folder / "run", folder / "toy", None, "cpu"), api_key=key, reload_seconds=0)
+        server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
+        thread = threading.Thread(target=server.run, daemon=True)
+        thread.start()
+        give_up = time.monotonic() + 20
+        while not server.started and time.monotonic() < give_up:
+            time.sleep(0.02)
+        try:
+            yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/"
+        finally:
+            server.should_exit = True
+            thread.join(10)
+
+
+@pytest.fixture(scope="module")
+def address(folder: Path) -> Iterator[str]:
+    with serving(folder) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGS)
+        yield opened
+        opened.close()
+
+
+@contextmanager
+def visit(browser: Any, url: str, *, expected: str = "", **context: Any) -> Iterator[Any]:
+    """A page whose console must stay free of errors, but for those that contain `expected`."""
+    opened = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **context})
+    opened.set_default_timeout(8000)
+    page = opened.new_page()
+    problems: list[str] = []
+    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.goto(url)
+    page.wait_for_selector("#text")
+    yield page
+    opened.close()
+    assert [problem for problem in problems if not expected or expected not in problem] == []
+
+
+def ids_of(page: Any) -> list[str]:
+    page.wait_for_selector(".card .score")
+    return page.eval_on_selector_all(".card", "cards => cards.map(card => card.dataset.id)")
+
+
+def colours_of_map(page: Any) -> int:
+    page.wait_for_selector("#map[data-ready]")
+    page.wait_for_timeout(100)
+    return page.evaluate(
+        """() => {
+          const canvas = document.querySelector("canvas.points");
+          const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+          return new Set(new Uint32Array(pixels.buffer)).size;
+        }"""
+    )
+
+
+def wait_for_hash(page: Any, part: str) -> None:
+    page.wait_for_function("part => location.hash.includes(part)", arg=part)
+
+
+def test_text_search_is_in_the_address_and_back_undoes_it(browser: Any, address: str) -> None:
+    with visit(browser, address) as page:
+        page.fill("#text", "red circle")
+        page.keyboard.press("Enter")
+        found = ids_of(page)
+        assert len(found) == 12
+        assert page.url.endswith("#q=red+circle")
+        scores = [float(text.split()[-1]) for text in page.locator(".card .score").all_inner_texts()]
+        assert scores == sorted(scores, reverse=True)
+        page.go_back()
+        page.wait_for_selector("text=Start anywhere")
+        page.go_forward()
+        page.wait_for_selector("h2:has-text('red circle')")
+        assert ids_of(page) == found
+    with visit(browser, f"{address}#q=red+circle&k=24") as page:  # a shared link gives the same, and more
+        assert page.input_value("#text") == "red circle"
+        assert ids_of(page)[:12] == found
+
+
+def test_search_by_id_and_similar(browser: Any, address: str) -> None:
+    with visit(browser, address) as page:
+        start = page.get_attribute(".card", "data-id")
+        page.select_option("#by", "id")
+        page.fill("#text", start)
+        page.click("button[type=submit]")
+        found = ids_of(page)
+        assert start not in found
+        page.locator(".card").first.get_by_text("Similar").click()
+        wait_for_hash(page, f"id={found[0]}")
+        page.wait_for_function(
+            "id => document.querySelector('.card .score') && document.querySelector('.card').dataset.id !== id",
+            arg=found[0],
+        )
+        assert page.input_value("#text") == found[0]
+
+
+def test_errors_of_the_server_are_shown(browser: Any, address: str) -> None:
+    with visit(browser, f"{address}#id=nobody", expected="404") as page:
+        page.wait_for_selector("[role=alert]:has-text('nobody')")
+
+
+def test_picture_search(browser: Any, address: str, folder: Path) -> None:
+    picture = next((folder / "toy" / "images").iterdir())
+    with visit(browser, address) as page:
+        page.set_input_files("#image", picture)
+        page.wait_for_selector(".chip.picture img")
+        found = ids_of(page)
+        assert len(found) == 12
+        assert "image=1" in page.url
+        page.click("[aria-label='Remove the picture']")
+        assert page.locator(".chip.picture").is_hidden()
+        page.set_input_files("#image", files=[{"name": "notes.txt", "mimeType": "text/plain", "buffer": b"no picture"}])
+        page.wait_for_selector("#form-problem:has-text('Expected a picture')")
+
+
+def test_like_this_but(browser: Any, address: str) -> None:
+    with visit(browser, f"{address}#q=red+circle") as page:
+        first = ids_of(page)[0]
+        page.locator(".card").first.get_by_text("Like this, but").click()
+        assert page.evaluate("document.activeElement.id") == "text"
+        page.keyboard.type("blue")
+        page.keyboard.press("Enter")
+        wait_for_hash(page, f"like={first}")
+        page.wait_for_selector("h2:has-text('but')")
+        assert first not in ids_of(page)
+
+
+def test_basket_recommends_with_reasons(browser: Any, address: str) -> None:
+    with visit(browser, f"{address}#q=red+circle") as page:
+        chosen = ids_of(page)[:2]
+        for place in range(2):
+            page.locator(".card .keep").nth(place).click()
+        assert page.locator("#basket li").count() == 2
+        page.click("#recommend")
+        page.wait_for_selector(".because .chip")
+        assert not set(chosen) & set(ids_of(page))
+        assert page.locator(".card .because").count() > 0
+        page.click("#empty")
+        assert page.locator("#basket").is_hidden()
+
+
+def test_map_is_drawn_and_lasso_lists_nodes(browser: Any, address: str) -> None:
+    with visit(browser, f"{address}#q=red+circle") as page:
+        ids_of(page)
+        assert colours_of_map(page) > 10
+        box = page.locator("#map-canvas").bounding_box()
+        left, top, right, bottom = box["x"] + 4, box["y"] + 4, box["x"] + box["width"] - 4, box["y"] + box["height"] - 4
+        page.keyboard.down("Shift")
+        page.mouse.move(left, top)
+        page.mouse.down()
+        for place in ((right, top), (right, bottom), (left, bottom)):
+            page.mouse.move(*place, steps=4)
+        page.mouse.up()
+        page.keyboard.up("Shift")
+        page.wait_for_selector("#selection:has-text('40 nodes selected')")
+        page.locator("#selection .names button").first.click()
+        page.wait_for_selector("#network h2")
+
+
+def test_neighbours_are_drawn_and_walked(browser: Any, address: str) -> None:
+    with visit(browser, f"{address}#q=red+circle") as page:
+        first = ids_of(page)[0]
+        page.locator(".card .name").first.click()
+        page.wait_for_selector("svg.ego")
+        listed = page.locator(".relation button")
+        assert page.locator("svg.ego .spot").count() > 1
+        assert page.locator("svg.ego .edge").count() >= listed.count() > 0
+        listed.first.click()
+        page.wait_for_function("id => !location.hash.includes('node=' + id)", arg=first)
+        page.go_back()
+        wait_for_hash(page, f"node={first}")
+
+
+def test_keyboard_alone(browser: Any, address: str) -> None:
+    with visit(browser, address) as page:
+        page.locator("body").press("/")
+        page.keyboard.type("red circle")
+        page.keyboard.press("Enter")
+        ids_of(page)
+        for _ in range(40):  # as far as the first result
+            page.keyboard.press("Tab")
+            if page.evaluate("document.activeElement.className") == "name":
+                break
+        assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+        page.keyboard.press("Enter")
+        page.wait_for_selector("svg.ego")
+        assert page.evaluate("document.activeElement.tagName") == "H2"
+        page.locator("[data-view=map]").and_(page.locator("button")).press("Enter")
+        colours_of_map(page)
+        page.locator("#map-canvas").focus()
+        before = page.url
+        page.keyboard.press("+")
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("0")
+        page.keyboard.press("Enter")
+        page.wait_for_function("url => location.href !== url || document.querySelector('.hover[hidden]')", arg=before)
+
+
+def test_hostile_text_stays_text(browser: Any, address: str) -> None:
+    with visit(browser, f"{address}#q=red&k=48") as page:
+        ids_of(page)
+        card = page.locator(".card", has_text="onerror")
+        assert card.locator(".name").inner_text() == HOSTILE
+        card.locator(".keep").click()
+        card.locator(".name").click()
+        page.wait_for_selector("svg.ego")
+        assert page.evaluate("window.hacked") is None
+        assert page.locator("img[onerror], [src=x]").count() == 0
+
+
+@pytest.mark.parametrize("view", ["", "map", "network"])
+def test_fits_a_small_phone(browser: Any, address: str, view: str) -> None:
+    small = {"viewport": {"width": 360, "height": 700}, "has_touch": True, "color_scheme": "dark"}
+    with visit(browser, f"{address}#q=red&view={view}", **small) as page:
+        page.wait_for_selector(".card .score", state="attached")
+        if view == "map":
+            assert colours_of_map(page) > 10
+        page.locator("summary").first.click()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_key_is_asked_for(browser: Any, folder: Path) -> None:
+    with serving(folder, KEY) as url:
+        context = browser.new_context()
+        page = context.new_page()
+        page.goto(f"{url}#q=red")
+        page.fill("#key", KEY)
+        page.keyboard.press("Enter")
+        ids_of(page)
+        page.wait_for_function("[...document.querySelectorAll('.card img')].some(image => image.naturalWidth > 0)")
+        context.close()
