@@ -263,12 +263,17 @@ def test_keyboard_alone(browser: Any, address: str) -> None:
         page.locator("[data-view=map]").and_(page.locator("button")).press("Enter")
         colours_of_map(page)
         page.locator("#map-canvas").focus()
-        before = page.url
+        opened = page.evaluate("location.hash.match(/node=([^&]*)/)[1]")
+        drawn = page.evaluate("document.querySelector('canvas.points').toDataURL()")
         page.keyboard.press("+")
-        page.keyboard.press("ArrowRight")
-        page.keyboard.press("0")
-        page.keyboard.press("Enter")
-        page.wait_for_function("url => location.href !== url || document.querySelector('.hover[hidden]')", arg=before)
+        page.wait_for_function("drawn => document.querySelector('canvas.points').toDataURL() !== drawn", arg=drawn)
+        for key in ["ArrowRight", "ArrowDown", "ArrowLeft", "ArrowLeft", "ArrowUp"] * 4:  # until another node is near
+            page.keyboard.press(key)
+            page.keyboard.press("Enter")
+            if f"node={opened}&" not in page.url:
+                break
+        page.wait_for_function("node => !location.hash.includes(`node=${node}&`)", arg=opened)
+        page.wait_for_selector("#network h2")
 
 
 def test_hostile_text_stays_text(browser: Any, address: str) -> None:

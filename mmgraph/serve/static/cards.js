@@ -28,7 +28,7 @@ export function card(hit, actions, rank) {
         h("h3", {}, h("button", { type: "button", class: "name", title: name.length > 120 ? name : null, on: { click: () => openNode(hit) } }, name)),
         hit.score === undefined || hit.score === null ? null : h("span", { class: "score", title: `Place ${rank}; similarity ${hit.score}` }, h("span", { class: "unseen" }, "Score "), hit.score.toFixed(3)),
       ),
-      hit.text && hit.text.trim() && hit.text !== name ? h("p", { class: "text" }, hit.text) : null,
+      hit.text && hit.text.trim() && hit.text !== name ? h("p", { class: "says" }, hit.text) : null,
       meta(hit),
       bars(hit.parts),
       because(hit.because),

@@ -128,7 +128,7 @@ export class MapView {
     if (!this.points) return this.raster.clear(variable("--field"));
     const { ratio, points } = this;
     const scale = this.scale * ratio;
-    const faint = this.hits.length || this.chosen.length ? 0.38 : 0.85;
+    const faint = this.hits.length || this.chosen.length ? 0.42 : 0.85;
     this.raster.draw(
       points,
       { scale, left: this.base.width / 2 - this.camera.x * scale, top: this.base.height / 2 - this.camera.y * scale },
