@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from mmgraph.errors import InputError, require
 from mmgraph.export.folder import store_folder
 from mmgraph.export.manifest import as_array
 from mmgraph.export.store import Store
+from mmgraph.inference.search import SCORES_PER_CHUNK, top_k
 from mmgraph.inference.table import EmbeddingTable
 
 INDEX = "index.faiss"
@@ -28,6 +30,9 @@ CODE_BITS = 8
 """Bits per group of dimensions in a product quantiser; 256 centroids need as many vectors to learn from."""
 VECTORS_PER_CENTROID = 32
 """How many vectors at most a centroid is learnt from: with 63,436 x 384 on one core, 38 s instead of 280 s."""
+MATRIX_QUERIES = 5
+"""From so many queries on, one matrix product is faster than the scan of each query through `IndexFlatIP` (faiss 1.15,
+64,000 x 384, one core: 5 ms per query, a product 25 ms for 8 and 35 ms for 16)."""
 PROBED_SHARE = 4
 """One cell in so many is looked into by `faiss-ivfpq`."""
 
@@ -160,6 +165,8 @@ class FaissStore(Store):
         node_type: str | None,  # noqa: ARG002
         among: np.ndarray | None,
     ) -> tuple[np.ndarray, np.ndarray]:
+        if self.exact and len(query) >= MATRIX_QUERIES:
+            return self._search_matrix(query, k, among)
         faiss = require("faiss", extra="faiss")
         options: dict[str, Any] = {} if among is None else {"sel": faiss.IDSelectorBatch(among)}
         if self.manifest["store"] == "faiss-hnsw":
@@ -171,3 +178,19 @@ class FaissStore(Store):
             params = faiss.SearchParameters(**options)
         scores, positions = self.index.search(query, k, params=params)
         return positions, np.where(positions < 0, -np.inf, scores)
+
+    def _search_matrix(self, query: np.ndarray, k: int, among: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        """Compare many queries with every vector, some queries at a time."""
+        faiss = require("faiss", extra="faiss")
+        # The vectors of the index itself, not a copy.
+        vectors = faiss.rev_swig_ptr(self.index.get_xb(), self.count * self.dim).reshape(self.count, self.dim)
+        others = None if among is None else np.setdiff1d(np.arange(self.count), among, assume_unique=True)
+        step = max(1, SCORES_PER_CHUNK // self.count)
+        parts = []
+        for start in range(0, len(query), step):
+            scores = query[start : start + step] @ vectors.T
+            if others is not None:
+                scores[:, others] = -np.inf
+            parts.append(top_k(torch.from_numpy(scores), k))
+        values, positions = (torch.cat(part).numpy() for part in zip(*parts, strict=True))
+        return positions, values

@@ -185,13 +185,13 @@ def explain_parts(
     if lengths.any():
         distinct, inverse = np.unique(np.concatenate(near), return_inverse=True)
         around = unit(index.store.vectors_at(distinct).numpy())
-        owner = np.repeat(np.arange(len(flat)), lengths)
-        total = np.zeros((len(flat), vectors.shape[1]), dtype=np.float32)
-        np.add.at(total, owner, around[inverse])
-        cosines = np.einsum("nd,nd->n", unit(total), vectors[of])
-        for row in np.flatnonzero(lengths).tolist():
+        linked = np.flatnonzero(lengths)
+        starts = np.cumsum(lengths)[linked] - lengths[linked]
+        total = np.add.reduceat(around[inverse], starts, axis=0)
+        cosines = np.einsum("nd,nd->n", unit(total), vectors[of[linked]])
+        for row, cosine in zip(linked.tolist(), cosines.tolist(), strict=True):
             q, rank = where[row]
-            parts[q][rank]["neighbours"] = _rounded(cosines[row])
+            parts[q][rank]["neighbours"] = _rounded(cosine)
     return parts
 
 

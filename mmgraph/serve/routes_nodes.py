@@ -133,8 +133,8 @@ def _map(index: Index, limit: int, colour_by: str) -> bytes:
     chosen = np.arange(count) if count <= limit else np.linspace(0, count - 1, limit).astype(np.int64)
     answer = MapAnswer(
         ids=index.store.node_ids[chosen].tolist(),
-        x=points[chosen, 0].round(4).astype(float).tolist(),
-        y=points[chosen, 1].round(4).astype(float).tolist(),
+        x=points[chosen, 0].astype(np.float64).round(4).tolist(),
+        y=points[chosen, 1].astype(np.float64).round(4).tolist(),
         group=codes[chosen].tolist(),
         groups=names,
         colour_by=colour_by,
