@@ -1,5 +1,6 @@
 // Mouse, touch and keyboard on the map. One pointer moves (or draws a lasso), two pinch.
 
+const REACH = 60; // pixels around the middle in which the keyboard finds a node
 const TAP = 6; // a pointer that moves less than this is a click
 
 export function listenTo(view, { onHover, onOpen, onLasso, onCentre }) {
@@ -95,17 +96,17 @@ export function listenTo(view, { onHover, onOpen, onLasso, onCentre }) {
     else if (event.key === "-" || event.key === "_") view.zoomAt(1 / 1.5);
     else if (event.key === "0") view.fit();
     else if (event.key === "Enter") {
-      const found = view.at(view.width / 2, view.height / 2, 60);
+      const found = view.hover >= 0 ? view.hover : view.at(view.width / 2, view.height / 2, REACH); // what was named
       if (found >= 0) onOpen(found);
     } else if (event.key === "Escape") return onHover(-1);
     else return;
     event.preventDefault();
-    if (event.key !== "Enter") onCentre(view.at(view.width / 2, view.height / 2, 60));
+    if (event.key !== "Enter") onCentre(view.at(view.width / 2, view.height / 2, REACH));
   });
   canvas.addEventListener("focus", () => {
     view.cross = canvas.matches(":focus-visible");
     view.redraw();
-    if (view.cross) onCentre(view.at(view.width / 2, view.height / 2, 60));
+    if (view.cross) onCentre(view.at(view.width / 2, view.height / 2, REACH));
   });
   canvas.addEventListener("blur", () => {
     view.cross = false;

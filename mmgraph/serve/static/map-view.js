@@ -64,6 +64,7 @@ export class MapView {
   }
 
   pan(dx, dy) {
+    cancelAnimationFrame(this.flight);
     this.camera.x -= dx / this.scale;
     this.camera.y -= dy / this.scale;
     this.keepInside();
@@ -71,6 +72,7 @@ export class MapView {
 
   /** Zoom so that what lies under a pixel stays there. */
   zoomAt(factor, px = this.width / 2, py = this.height / 2) {
+    cancelAnimationFrame(this.flight);
     const [x, y] = this.toMap(px, py);
     this.camera.zoom = Math.min(Math.max(this.camera.zoom * factor, 0.5), MOST_ZOOM);
     this.camera.x = x - (px - this.width / 2) / this.scale;
