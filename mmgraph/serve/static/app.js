@@ -17,7 +17,14 @@ async function start() {
   try {
     about = await get("about");
   } catch (error) {
-    results.replaceChildren(h("div", { class: "problem", role: "alert" }, h("p", {}, error.message), error.status === 401 ? keyForm(restart) : h("button", { type: "button", on: { click: restart } }, "Try again")));
+    results.replaceChildren(
+      h(
+        "div",
+        { class: "problem", role: "alert" },
+        h("p", {}, error.message),
+        error.status === 401 ? keyForm(restart) : h("button", { type: "button", on: { click: restart } }, "Try again"),
+      ),
+    );
     return;
   }
   build(about, results);
@@ -35,14 +42,31 @@ function build(about, results) {
     `${number(about.nodes)} nodes`,
     types > 1 ? `${types} types` : "",
     about.relations?.length ? `${about.relations.length} relations` : "",
-  ].filter(Boolean).join(" · ");
-  find("#summary").title = `${about.dim} dimensions, ${about.exact ? "exact" : "approximate"} search, mmgraph ${about.version}, model ${String(about.model).slice(0, 12)}`;
+  ]
+    .filter(Boolean)
+    .join(" · ");
+  find("#summary").title = [
+    `${about.dim} dimensions`,
+    about.exact ? "exact search" : "approximate search",
+    `mmgraph ${about.version}`,
+    `model ${String(about.model).slice(0, 12)}`,
+  ].join(", ");
   startBasket(find("#basket"), about.graph ?? "");
 
   const form = buildForm(find("#ask"), about);
   const map = buildMap(find("#map"), about, { onKey: keyForm });
-  const pane = buildNodePane(find("#network"), about, { startLike: form.startLike, locate: map.locate, onKey: keyForm });
-  const list = buildResults(results, about, { startLike: form.startLike, onHits: map.setHits, onKey: keyForm });
+  const pane = buildNodePane(find("#network"), about, {
+    startLike: form.startLike,
+    locate: map.locate,
+    onKey: keyForm,
+  });
+  const list = buildResults(results, about, {
+    startLike: form.startLike,
+    onHits: map.setHits,
+    onPeek: map.peek,
+    onFilter: form.blame,
+    onKey: keyForm,
+  });
   const views = buildViews();
 
   function sync(now, before) {
@@ -63,13 +87,24 @@ function build(about, results) {
   if (wide.matches && !state().node) form.focus();
 }
 
-const asked = ({ q = "", like = "", not = "", id = "", image = "", type = "", where = "", basket = [] }) => JSON.stringify([q, like, not, id, image, type, where, basket]);
+const asked = ({ q = "", like = "", not = "", id = "", image = "", type = "", where = "", basket = [] }) =>
+  JSON.stringify([q, like, not, id, image, type, where, basket]);
 
 /** The switch between panes: all three on a phone, map and node beside the results on a wide screen. */
 function buildViews() {
   const names = { results: ["list", "Results"], map: ["pin", "Map"], network: ["network", "Node"] };
   const buttons = Object.entries(names).map(([name, [sign, label]]) =>
-    h("button", { type: "button", class: `quiet view-${name}`, data: { view: name }, on: { click: () => go({ view: name === "results" ? "" : name }) } }, icon(sign), label),
+    h(
+      "button",
+      {
+        type: "button",
+        class: `quiet view-${name}`,
+        data: { view: name },
+        on: { click: () => go({ view: name === "results" ? "" : name }) },
+      },
+      icon(sign),
+      label,
+    ),
   );
   const nav = find("#views");
   nav.append(...buttons);
@@ -80,6 +115,7 @@ function buildViews() {
       if (!wide.matches && nav.parentElement === side) find("main").before(nav);
       const narrow = now.view || "results";
       const view = wide.matches && narrow === "results" ? "map" : narrow;
+      if (!wide.matches && document.body.dataset.view !== view) scrollTo(0, Math.min(scrollY, nav.offsetTop));
       document.body.dataset.view = view;
       for (const button of buttons) button.setAttribute("aria-pressed", String(button.dataset.view === view));
     },

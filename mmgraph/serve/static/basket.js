@@ -63,7 +63,13 @@ function draw() {
   dock.hidden = ids.length === 0;
   document.body.classList.toggle("docked", ids.length > 0);
   dock.replaceChildren(
-    h("span", { class: "count" }, icon("basket"), h("strong", {}, String(ids.length)), h("span", { class: "unseen" }, " in the basket")),
+    h(
+      "span",
+      { class: "count" },
+      icon("basket"),
+      h("strong", {}, String(ids.length)),
+      h("span", { class: "unseen" }, " in the basket"),
+    ),
     h("ul", {}, ids.map(entry)),
     h("button", { type: "button", class: "primary", id: "recommend", on: { click: recommend } }, "Recommend"),
     h("button", { type: "button", class: "quiet", id: "empty", on: { click: empty } }, "Empty"),
@@ -76,12 +82,33 @@ function entry(id) {
   const show = (found) => {
     const name = shortName(found, 60);
     item.replaceChildren(
-      h("button", { type: "button", title: name, "aria-label": name, on: { click: () => go({ node: id, view: "network", hops: 1 }) } }, tile(found, "tile small")),
-      h("button", { type: "button", class: "remove", "aria-label": `Remove ${name} from the basket`, title: "Remove", on: { click: () => toggle(found) } }, icon("close")),
+      h(
+        "button",
+        {
+          type: "button",
+          title: name,
+          "aria-label": name,
+          on: { click: () => go({ node: id, view: "network", hops: 1 }) },
+        },
+        tile(found, "tile small"),
+      ),
+      h(
+        "button",
+        {
+          type: "button",
+          class: "remove",
+          "aria-label": `Remove ${name} from the basket`,
+          title: "Remove",
+          on: { click: () => toggle(found) },
+        },
+        icon("close"),
+      ),
     );
   };
   show({ id });
-  node(id).then(show).catch(() => {});
+  node(id)
+    .then(show)
+    .catch(() => {});
   return item;
 }
 

@@ -6,7 +6,11 @@ import { nameOf, node, recall, shortName } from "./nodes.js";
 import { go, EMPTY_ASK } from "./state.js";
 import { tile } from "./tiles.js";
 
-const PARTS = [["text", "text"], ["image", "picture"], ["neighbours", "neighbours"]];
+const PARTS = [
+  ["text", "text"],
+  ["image", "picture"],
+  ["neighbours", "neighbours"],
+];
 const COLUMNS = 4;
 
 /** Types are named where there are several. */
@@ -18,15 +22,39 @@ export function card(hit, actions, rank) {
   return h(
     "article",
     { class: "card", data: { id: String(hit.id) }, "aria-label": shortName(hit, 80) },
-    h("button", { type: "button", class: "open", tabindex: "-1", "aria-hidden": "true", on: { click: () => openNode(hit) } }, tile(hit)),
+    h(
+      "button",
+      { type: "button", class: "open", tabindex: "-1", "aria-hidden": "true", on: { click: () => openNode(hit) } },
+      tile(hit),
+    ),
     h(
       "div",
       { class: "body" },
       h(
         "header",
         {},
-        h("h3", {}, h("button", { type: "button", class: "name", title: name.length > 120 ? name : null, on: { click: () => openNode(hit) } }, name)),
-        hit.score === undefined || hit.score === null ? null : h("span", { class: "score", title: `Place ${rank}; similarity ${hit.score}` }, h("span", { class: "unseen" }, "Score "), hit.score.toFixed(3)),
+        h(
+          "h3",
+          {},
+          h(
+            "button",
+            {
+              type: "button",
+              class: "name",
+              title: name.length > 120 ? name : null,
+              on: { click: () => openNode(hit) },
+            },
+            name,
+          ),
+        ),
+        hit.score === undefined || hit.score === null
+          ? null
+          : h(
+              "span",
+              { class: "score", title: `Place ${rank}; similarity ${hit.score}` },
+              h("span", { class: "unseen" }, "Score "),
+              hit.score.toFixed(3),
+            ),
       ),
       hit.text && hit.text.trim() && hit.text !== name ? h("p", { class: "says" }, hit.text) : null,
       meta(hit),
@@ -51,7 +79,18 @@ export function meta(item) {
   return h(
     "p",
     { class: "meta" },
-    h("button", { type: "button", class: "id", title: "Copy the id", "aria-label": `Copy the id ${id}`, on: { click: (event) => copy(id, event.currentTarget) } }, h("code", {}, id), icon("copy")),
+    h(
+      "button",
+      {
+        type: "button",
+        class: "id",
+        title: "Copy the id",
+        "aria-label": `Copy the id ${id}`,
+        on: { click: (event) => copy(id, event.currentTarget) },
+      },
+      h("code", {}, id),
+      icon("copy"),
+    ),
     item.type && look.types ? h("span", {}, item.type) : null,
     columns.map(([key, value]) => h("span", { title: key }, h("span", { class: "key" }, `${key} `), String(value))),
   );
@@ -67,7 +106,13 @@ function bars(parts = {}) {
     shown.map(([key, label]) => {
       const fill = h("span", { class: "fill" });
       fill.style.width = `${Math.round(100 * Math.min(Math.max(parts[key], 0), 1))}%`;
-      return h("li", { class: key, title: `Cosine of the ${label}: ${parts[key].toFixed(3)}` }, h("span", { class: "what" }, label), h("span", { class: "track" }, fill), h("span", { class: "value" }, parts[key].toFixed(2)));
+      return h(
+        "li",
+        { class: key, title: `Cosine of the ${label}: ${parts[key].toFixed(3)}` },
+        h("span", { class: "what" }, label),
+        h("span", { class: "track" }, fill),
+        h("span", { class: "value" }, parts[key].toFixed(2)),
+      );
     }),
   );
 }
@@ -81,8 +126,16 @@ function because(reasons) {
     h("span", { class: "note" }, "because of "),
     reasons.slice(0, 3).map(({ id, share }) => {
       const label = h("span", {}, recall(id) ? shortName(recall(id), 28) : String(id));
-      if (!recall(id)) node(id).then((found) => (label.textContent = shortName(found, 28))).catch(() => {});
-      return h("button", { type: "button", class: "chip", on: { click: () => openNode({ id }) } }, label, typeof share === "number" ? h("span", { class: "note" }, ` ${Math.round(100 * share)} %`) : null);
+      if (!recall(id))
+        node(id)
+          .then((found) => (label.textContent = shortName(found, 28)))
+          .catch(() => {});
+      return h(
+        "button",
+        { type: "button", class: "chip", on: { click: () => openNode({ id }) } },
+        label,
+        typeof share === "number" ? h("span", { class: "note" }, ` ${Math.round(100 * share)} %`) : null,
+      );
     }),
   );
 }
@@ -103,11 +156,27 @@ const action = (name, label, click) => h("button", { type: "button", on: { click
 
 function basketButton(item) {
   const id = String(item.id);
-  const button = h("button", { type: "button", class: "keep", data: { basket: id }, "aria-pressed": "false", on: { click: () => toggle(item) } }, icon("basket"), h("span", {}, "Basket"));
+  const button = h(
+    "button",
+    { type: "button", class: "keep", data: { basket: id }, "aria-pressed": "false", on: { click: () => toggle(item) } },
+    icon("basket"),
+    h("span", {}, "Basket"),
+  );
   button.setAttribute("aria-pressed", String(inBasket(id)));
   return button;
 }
 
 /** Grey cards while an answer is on its way. */
 export const skeleton = () =>
-  h("div", { class: "card skeleton", "aria-hidden": "true" }, h("span", { class: "tile" }), h("div", { class: "body" }, h("span", { class: "line" }), h("span", { class: "line short" }), h("span", { class: "line thin" })));
+  h(
+    "div",
+    { class: "card skeleton", "aria-hidden": "true" },
+    h("span", { class: "tile" }),
+    h(
+      "div",
+      { class: "body" },
+      h("span", { class: "line" }),
+      h("span", { class: "line short" }),
+      h("span", { class: "line thin" }),
+    ),
+  );

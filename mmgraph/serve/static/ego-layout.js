@@ -13,7 +13,13 @@ export function layout(nodes, edges, { width, height, centre }) {
   const [rx, ry] = [Math.min(width / 2 - 62, Math.max(spread * (width / 2 - 62), 170)), spread * (height / 2 - 44)];
   const at = nodes.map(({ id }) => {
     const part = ring.get(id) / last;
-    return { id, ring: ring.get(id), part, x: width / 2 + rx * part * Math.cos(angle.get(id)), y: height / 2 + ry * part * Math.sin(angle.get(id)) };
+    return {
+      id,
+      ring: ring.get(id),
+      part,
+      x: width / 2 + rx * part * Math.cos(angle.get(id)),
+      y: height / 2 + ry * part * Math.sin(angle.get(id)),
+    };
   });
   relax(at, { width, height, apart: Math.min(70, 0.8 * Math.sqrt((width * height) / Math.max(nodes.length, 1))) });
   return new Map(at.map((one) => [one.id, one]));

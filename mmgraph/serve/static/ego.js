@@ -12,10 +12,25 @@ export function drawEgo({ nodes, edges }, centre, { colourOf, onWalk, width, hei
   const size = many ? 12 : nodes.length < 10 ? 21 : 17;
   const lines = unique(edges).map((edge) => line(edge, at, colourOf, (id) => (id === centre ? 26 : size)));
   const crowded = crowdedNames(nodes, at, width, (id) => (id === centre ? 26 : size));
-  const dots = nodes.toReversed().map((item) => dot(item, at.get(item.id), { size: item.id === centre ? 26 : size, crowded: crowded.has(item.id), width, centre, onWalk }));
+  const dots = nodes
+    .toReversed()
+    .map((item) =>
+      dot(item, at.get(item.id), {
+        size: item.id === centre ? 26 : size,
+        crowded: crowded.has(item.id),
+        width,
+        centre,
+        onWalk,
+      }),
+    );
   return s(
     "svg",
-    { viewBox: `0 0 ${width} ${height}`, class: "ego", role: "img", "aria-label": `${nodes.length - 1} neighbours, listed below` },
+    {
+      viewBox: `0 0 ${width} ${height}`,
+      class: "ego",
+      role: "img",
+      "aria-label": `${nodes.length - 1} neighbours, listed below`,
+    },
     s("defs", {}, clip("round-s", size - 2), clip("round-l", 24)),
     s("g", {}, lines),
     s("g", {}, dots),
@@ -79,14 +94,24 @@ function nameAt(words, x, width) {
 
 function dot(item, place, { size, crowded, width, centre, onWalk }) {
   const isCentre = item.id === centre;
-  const picture = svgPicture(item, { x: -size + 3, y: -size + 3, size: 2 * size - 6, clip: isCentre ? "round-l" : "round-s" });
+  const picture = svgPicture(item, {
+    x: -size + 3,
+    y: -size + 3,
+    size: 2 * size - 6,
+    clip: isCentre ? "round-l" : "round-s",
+  });
   const words = shortName(item, isCentre ? 30 : LETTERS);
   return s(
     "g",
-    { transform: `translate(${place.x} ${place.y})`, class: isCentre ? "spot centre" : crowded ? "spot crowded" : "spot", on: isCentre ? {} : { click: () => onWalk(item) } },
+    {
+      transform: `translate(${place.x} ${place.y})`,
+      class: isCentre ? "spot centre" : crowded ? "spot crowded" : "spot",
+      on: isCentre ? {} : { click: () => onWalk(item) },
+    },
     s("title", {}, nameOf(item).slice(0, 200)),
     s("circle", { r: size }),
-    picture ?? s("text", { class: "letters", dy: "0.35em" }, [...words.replace(/[^\p{L}\p{N}]/gu, "")].slice(0, 2).join("")),
+    picture ??
+      s("text", { class: "letters", dy: "0.35em" }, [...words.replace(/[^\p{L}\p{N}]/gu, "")].slice(0, 2).join("")),
     s("text", { class: "name", x: nameAt(words, place.x, width)[1] - place.x, y: size + 13 }, words),
   );
 }
@@ -108,8 +133,20 @@ export function egoList({ nodes, edges }, centre, { colourOf, onWalk }) {
     return h(
       "div",
       { class: "relation" },
-      h("h4", {}, swatch, h("span", {}, relation), h("span", { class: "note" }, ` ${out ? "to" : "from"} ${items.length}`)),
-      h("ul", { class: "names" }, items.map((item) => h("li", {}, h("button", { type: "button", on: { click: () => onWalk(item) } }, shortName(item, 60))))),
+      h(
+        "h4",
+        {},
+        swatch,
+        h("span", {}, relation),
+        h("span", { class: "note" }, ` ${out ? "to" : "from"} ${items.length}`),
+      ),
+      h(
+        "ul",
+        { class: "names" },
+        items.map((item) =>
+          h("li", {}, h("button", { type: "button", on: { click: () => onWalk(item) } }, shortName(item, 60))),
+        ),
+      ),
     );
   });
 }

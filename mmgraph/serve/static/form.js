@@ -12,16 +12,44 @@ export function buildForm(form, about) {
   const canImage = modalities.includes("image");
   let like = "";
 
-  const by = h("select", { id: "by", "aria-label": "Search by", on: { change: adapt } }, canText || canImage ? h("option", { value: "words" }, "Words") : null, h("option", { value: "id" }, "Id"));
-  const text = h("input", { type: "search", id: "text", name: "text", "aria-label": "Search", maxlength: 2000, enterkeyhint: "search", spellcheck: "false" });
+  const by = h(
+    "select",
+    { id: "by", "aria-label": "Search by", on: { change: adapt } },
+    canText || canImage ? h("option", { value: "words" }, "Words") : null,
+    h("option", { value: "id" }, "Id"),
+  );
+  const text = h("input", {
+    type: "search",
+    id: "text",
+    name: "text",
+    "aria-label": "Search",
+    maxlength: 2000,
+    enterkeyhint: "search",
+    spellcheck: "false",
+  });
   const image = canImage
-    ? imageInput({ maxBytes: about.max_upload_bytes, onChange: (token, problem) => (problem ? complain(problem) : (complain(""), token && submit())) })
+    ? imageInput({
+        maxBytes: about.max_upload_bytes,
+        onChange: (token, problem) => (problem ? complain(problem) : (complain(""), token && submit())),
+      })
     : null;
   const likeChip = h("span", { class: "chip", id: "like", hidden: true });
   const problem = h("p", { class: "problem", id: "form-problem", role: "alert", hidden: true });
   const types = Object.keys(about.node_types ?? {});
-  const type = h("select", { id: "type", on: { change: () => text.value || state().id ? submit() : null } }, h("option", { value: "" }, "any"), types.map((name) => h("option", { value: name }, name)));
-  const where = h("input", { id: "where", name: "where", placeholder: example(about), spellcheck: "false", autocapitalize: "none" });
+  const type = h(
+    "select",
+    { id: "type", on: { change: () => (text.value || state().id ? submit() : null) } },
+    h("option", { value: "" }, "any"),
+    types.map((name) => h("option", { value: name }, name)),
+  );
+  const where = h("input", {
+    id: "where",
+    name: "where",
+    placeholder: example(about),
+    on: { input: () => where.removeAttribute("aria-invalid") },
+    spellcheck: "false",
+    autocapitalize: "none",
+  });
   const not = h("input", { id: "not", name: "not", placeholder: "words to stay away from", maxlength: 2000 });
   const help = filterHelp(about.columns ?? [], where);
   const summary = h("summary", {}, "Refine");
@@ -42,7 +70,20 @@ export function buildForm(form, about) {
   refine.open = roomy.matches;
 
   form.append(
-    h("div", { class: "bar" }, by, text, image?.button, image?.file, h("button", { type: "submit", class: "primary", "aria-label": "Search" }, icon("search"), h("span", {}, "Search"))),
+    h(
+      "div",
+      { class: "bar" },
+      by,
+      text,
+      image?.button,
+      image?.file,
+      h(
+        "button",
+        { type: "submit", class: "primary", "aria-label": "Search" },
+        icon("search"),
+        h("span", {}, "Search"),
+      ),
+    ),
     h("div", { class: "chips", id: "parts" }, likeChip, image?.preview),
     problem,
     refine,
@@ -58,7 +99,8 @@ export function buildForm(form, about) {
   });
   if (image) catchPictures(image.take);
   addEventListener("keydown", (event) => {
-    if (event.key !== "/" || event.ctrlKey || event.metaKey || event.target.closest?.("input, textarea, select")) return;
+    if (event.key !== "/" || event.ctrlKey || event.metaKey || event.target.closest?.("input, textarea, select"))
+      return;
     event.preventDefault();
     text.focus();
     text.select();
@@ -71,7 +113,13 @@ export function buildForm(form, about) {
 
   function adapt() {
     const byId = by.value === "id";
-    text.placeholder = byId ? `Id of a node${about.examples?.length ? `, such as ${about.examples[0]}` : ""}` : like ? "but … say what should change" : canText ? "Describe what you look for" : "Add a picture";
+    text.placeholder = byId
+      ? `Id of a node${about.examples?.length ? `, such as ${about.examples[0]}` : ""}`
+      : like
+        ? "but … say what should change"
+        : canText
+          ? "Describe what you look for"
+          : "Add a picture";
     if (image) image.button.disabled = byId;
     not.disabled = byId;
   }
@@ -88,7 +136,11 @@ export function buildForm(form, about) {
     const away = not.value.trim();
     if (!words && !picture && !(like && away)) {
       text.focus();
-      return complain(like ? "Say what should change: words, a picture, or what to stay away from." : "Give words or a picture to look for.");
+      return complain(
+        like
+          ? "Say what should change: words, a picture, or what to stay away from."
+          : "Give words or a picture to look for.",
+      );
     }
     complain("");
     go({ ...common, q: words, image: picture, like, not: away });
@@ -111,8 +163,18 @@ export function buildForm(form, about) {
     likeChip.hidden = !id;
     if (!id) return;
     const name = h("span", {}, id);
-    likeChip.replaceChildren("Like ", name, h("button", { type: "button", class: "quiet", "aria-label": "No longer like this node", on: { click: dropLike } }, icon("close")));
-    node(id).then((found) => like === id && (name.textContent = shortName(found, 32))).catch(() => {});
+    likeChip.replaceChildren(
+      "Like ",
+      name,
+      h(
+        "button",
+        { type: "button", class: "quiet", "aria-label": "No longer like this node", on: { click: dropLike } },
+        icon("close"),
+      ),
+    );
+    node(id)
+      .then((found) => like === id && (name.textContent = shortName(found, 32)))
+      .catch(() => {});
   }
 
   function dropLike() {
@@ -128,6 +190,7 @@ export function buildForm(form, about) {
     text.value = recommending ? "" : now.id || now.q;
     type.value = types.includes(now.type) ? now.type : "";
     where.value = now.where;
+    where.removeAttribute("aria-invalid");
     not.value = now.not;
     const set = [now.where, now.not, now.type].filter(Boolean).length;
     summary.textContent = set ? `Refine · ${set} set` : "Refine";
@@ -138,7 +201,13 @@ export function buildForm(form, about) {
     adapt();
   }
 
-  return { sync, startLike, focus: () => text.focus() };
+  /** The server did not understand the filter. */
+  function blame() {
+    refine.open = true;
+    where.setAttribute("aria-invalid", "true");
+  }
+
+  return { sync, startLike, blame, focus: () => text.focus() };
 }
 
 function field(label, input) {

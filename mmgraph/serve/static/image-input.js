@@ -28,13 +28,21 @@ export function imageInput({ maxBytes, onChange }) {
   });
   const button = h(
     "button",
-    { type: "button", class: "quiet", id: "choose", title: "Choose, paste or drop a picture", "aria-label": "Choose a picture", on: { click: () => file.click() } },
+    {
+      type: "button",
+      class: "quiet",
+      id: "choose",
+      title: "Choose, paste or drop a picture",
+      "aria-label": "Choose a picture",
+      on: { click: () => file.click() },
+    },
     icon("picture"),
   );
   const preview = h("span", { class: "chip picture", hidden: true });
 
   function take(chosen) {
-    if (!chosen.type.startsWith("image/")) return onChange(token, `Expected a picture, got ${chosen.name || "a file"}.`);
+    if (!chosen.type.startsWith("image/"))
+      return onChange(token, `Expected a picture, got ${chosen.name || "a file"}.`);
     if (maxBytes && chosen.size > maxBytes) {
       return onChange(token, `The picture has ${megabytes(chosen.size)}, the limit is ${megabytes(maxBytes)}.`);
     }
@@ -56,7 +64,11 @@ export function imageInput({ maxBytes, onChange }) {
     preview.replaceChildren(
       ...(url ? [h("img", { src: url, alt: "" })] : []),
       h("span", {}, chosen ? chosen.name || "pasted picture" : "picture from another visit"),
-      h("button", { type: "button", class: "quiet", "aria-label": "Remove the picture", on: { click: remove } }, icon("close")),
+      h(
+        "button",
+        { type: "button", class: "quiet", "aria-label": "Remove the picture", on: { click: remove } },
+        icon("close"),
+      ),
     );
   }
 

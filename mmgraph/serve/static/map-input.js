@@ -80,7 +80,10 @@ export function listenTo(view, { onHover, onOpen, onLasso, onCentre }) {
     (event) => {
       event.preventDefault();
       const lines = event.deltaMode === 1 ? 18 : event.deltaMode === 2 ? 400 : 1;
-      view.zoomAt(Math.exp(-Math.min(Math.max(event.deltaY * lines, -240), 240) * (event.ctrlKey ? 0.008 : 0.0022)), ...place(event));
+      view.zoomAt(
+        Math.exp(-Math.min(Math.max(event.deltaY * lines, -240), 240) * (event.ctrlKey ? 0.008 : 0.0022)),
+        ...place(event),
+      );
       onHover(-1);
     },
     { passive: false },

@@ -1,5 +1,5 @@
 // Groups of the map with their colours; a click shows one group alone, more clicks add others.
-import { colourAt, PLACES } from "./colours.js";
+import { PLACES } from "./colours.js";
 import { announce, h, number } from "./dom.js";
 
 const MOST = 60;
@@ -11,9 +11,15 @@ export function buildLegend(view) {
     const groups = view.points?.groups ?? [];
     const entries = groups.slice(0, MOST).map((group, rank) => {
       const swatch = h("span", { class: "swatch" });
-      swatch.style.background = colourAt(group.none ? -1 : rank);
+      swatch.style.background = view.colour(rank);
       const on = view.shown?.has(rank) ?? false;
-      return h("button", { type: "button", class: "chip", "aria-pressed": String(on), on: { click: () => toggle(rank) } }, swatch, group.name, h("span", { class: "note" }, ` ${number(group.size)}`));
+      return h(
+        "button",
+        { type: "button", class: "chip", "aria-pressed": String(on), on: { click: () => toggle(rank) } },
+        swatch,
+        group.name,
+        h("span", { class: "note" }, ` ${number(group.size)}`),
+      );
     });
     element.replaceChildren(
       ...(groups.length > 1 ? entries : []),
@@ -29,7 +35,11 @@ export function buildLegend(view) {
     view.shown = shown.size ? shown : null;
     update();
     element.children[Math.min(rank, element.children.length - 1)]?.focus();
-    announce(shown.size ? `Shown: ${[...shown].map((one) => view.points.groups[one].name).join(", ")}` : "All groups are shown");
+    announce(
+      shown.size
+        ? `Shown: ${[...shown].map((one) => view.points.groups[one].name).join(", ")}`
+        : "All groups are shown",
+    );
   }
 
   function reset() {

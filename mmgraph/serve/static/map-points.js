@@ -33,7 +33,11 @@ export class Points {
     const none = (one) => one < 0 || groups[one] === NONE;
     const order = [...sizes.keys()].sort((a, b) => none(a) - none(b) || sizes.get(b) - sizes.get(a) || a - b);
     const rankOf = new Map(order.map((one, rank) => [one, rank]));
-    this.groups = order.map((one) => ({ name: one < 0 ? NONE : String(groups[one] ?? one), size: sizes.get(one), none: none(one) }));
+    this.groups = order.map((one) => ({
+      name: one < 0 ? NONE : String(groups[one] ?? one),
+      size: sizes.get(one),
+      none: none(one),
+    }));
     this.group = Uint16Array.from(group, (one) => rankOf.get(one ?? -1));
   }
 

@@ -1,17 +1,30 @@
 // Canvas of the map: what is in view, how it is drawn, and the marks over it.
-import { colourAt, rgb, variable } from "./colours.js";
+import { colourAt, PLACES, rgb, variable } from "./colours.js";
 import { calm, h } from "./dom.js";
 import { radiusFor, Raster } from "./map-raster.js";
 
 const MOST_ZOOM = 400;
+const SLOW = 14; // milliseconds of a frame, above which movement is drawn coarsely
+const PAUSE = 160; // milliseconds without movement, after which it is drawn finely
 
 export class MapView {
   constructor() {
     this.base = h("canvas", { class: "points", "aria-hidden": "true" });
-    this.marks = h("canvas", { class: "marks", id: "map-canvas", tabindex: "0", role: "application", "aria-label": "Map of all nodes", "aria-describedby": "map-keys" });
+    this.coarse = h("canvas", { class: "coarse", "aria-hidden": "true", hidden: true });
+    this.marks = h("canvas", {
+      class: "marks",
+      id: "map-canvas",
+      tabindex: "0",
+      role: "application",
+      "aria-label": "Map of all nodes",
+      "aria-describedby": "map-keys",
+    });
     this.label = h("div", { class: "hover", hidden: true });
-    this.box = h("div", { class: "canvas" }, this.base, this.marks, this.label);
+    this.box = h("div", { class: "canvas" }, this.base, this.coarse, this.marks, this.label);
     this.raster = new Raster(this.base);
+    this.quick = new Raster(this.coarse); // half as fine, while a slow machine moves
+    this.cost = 0;
+    this.painted = 0;
     this.pen = this.marks.getContext("2d");
     this.points = null;
     this.hits = [];
@@ -30,11 +43,12 @@ export class MapView {
     this.ratio = Math.min(devicePixelRatio || 1, 2);
     this.width = width;
     this.height = height;
-    for (const canvas of [this.base, this.marks]) {
+    for (const canvas of [this.base, this.coarse, this.marks]) {
       canvas.style.width = `${width}px`;
       canvas.style.height = `${height}px`;
     }
     this.raster.resize(Math.round(width * this.ratio), Math.round(height * this.ratio));
+    this.quick.resize(Math.round((width * this.ratio) / 2), Math.round((height * this.ratio) / 2));
     this.marks.width = Math.round(width * this.ratio);
     this.marks.height = Math.round(height * this.ratio);
     this.paint(); // at once: a resized canvas is empty until then
@@ -116,6 +130,22 @@ export class MapView {
     this.flight = requestAnimationFrame(step);
   }
 
+  /** Colour of a group; a small one that shares grey gets one of its own while it is chosen. */
+  colour(rank) {
+    if (this.points.groups[rank].none) return colourAt(-1);
+    return colourAt(rank >= PLACES && this.shown?.has(rank) ? rank % PLACES : rank);
+  }
+
+  /** Draw the marks alone: under the pointer they change often, the points do not. */
+  remark() {
+    if (this.asked || this.marked) return;
+    this.marked = true;
+    requestAnimationFrame(() => {
+      this.marked = false;
+      if (this.points && this.width) this.paintMarks();
+    });
+  }
+
   redraw() {
     if (this.asked) return;
     this.asked = true;
@@ -128,20 +158,32 @@ export class MapView {
   paint() {
     if (!this.width || !this.height) return;
     if (!this.points) return this.raster.clear(variable("--field"));
-    const { ratio, points } = this;
+    const now = performance.now();
+    const moving = this.cost > SLOW && now - this.painted < PAUSE;
+    this.painted = now;
+    clearTimeout(this.later);
+    if (moving) this.later = setTimeout(() => this.redraw(), PAUSE);
+    this.coarse.hidden = !moving;
+    this.paintPoints(moving ? this.quick : this.raster, moving ? this.ratio / 2 : this.ratio);
+    if (!moving) this.cost = performance.now() - now;
+    this.paintMarks();
+  }
+
+  paintPoints(raster, ratio) {
+    const { points } = this;
     const scale = this.scale * ratio;
     const faint = this.hits.length || this.chosen.length ? 0.42 : 0.85;
-    this.raster.draw(
+    const { width, height } = raster.canvas;
+    raster.draw(
       points,
-      { scale, left: this.base.width / 2 - this.camera.x * scale, top: this.base.height / 2 - this.camera.y * scale },
+      { scale, left: width / 2 - this.camera.x * scale, top: height / 2 - this.camera.y * scale },
       {
-        colours: points.groups.map((group, rank) => rgb(colourAt(group.none ? -1 : rank))),
+        colours: points.groups.map((_, rank) => rgb(this.colour(rank))),
         radius: radiusFor(points.count, this.width * this.height, this.camera.zoom) * ratio,
         strength: this.visible().map((on) => (on ? faint : this.shown ? 0.07 : 0)),
         ground: rgb(variable("--field")),
       },
     );
-    this.paintMarks();
   }
 
   paintMarks() {
@@ -152,21 +194,16 @@ export class MapView {
     const field = variable("--field");
     const accent = variable("--accent");
     const radius = Math.max(radiusFor(points.count, this.width * this.height, this.camera.zoom), 2);
-    for (const i of this.chosen) this.dot(i, radius, colourAt(this.rankOf(i)), null);
+    for (const i of this.chosen) this.dot(i, radius, this.colour(points.group[i]), null);
     this.hits.toReversed().forEach((i) => this.dot(i, radius + 2.5, ink, field));
     if (this.hits.length) this.numbers(radius, ink, field);
     if (this.focus >= 0) this.ring(this.focus, radius + 6, ink, field);
     if (this.hover >= 0) {
-      this.dot(this.hover, radius + 1.5, colourAt(this.rankOf(this.hover)), field);
+      this.dot(this.hover, radius + 1.5, this.colour(points.group[this.hover]), field);
       this.ring(this.hover, radius + 4, ink, field);
     }
     if (this.lasso?.length > 1) this.outline(accent);
     if (this.cross) this.crosshair(ink);
-  }
-
-  rankOf(i) {
-    const rank = this.points.group[i];
-    return this.points.groups[rank].none ? -1 : rank;
   }
 
   dot(i, radius, colour, edge) {
@@ -183,7 +220,10 @@ export class MapView {
 
   ring(i, radius, colour, halo) {
     const [x, y] = this.toScreen(this.points.x[i], this.points.y[i]);
-    for (const [width, stroke] of [[4, halo], [1.75, colour]]) {
+    for (const [width, stroke] of [
+      [4, halo],
+      [1.75, colour],
+    ]) {
       this.pen.beginPath();
       this.pen.arc(x, y, radius, 0, 2 * Math.PI);
       this.pen.lineWidth = width;
@@ -230,7 +270,12 @@ export class MapView {
   crosshair(colour) {
     const { pen, width, height } = this;
     pen.beginPath();
-    for (const [dx, dy] of [[1, 0], [0, 1], [-1, 0], [0, -1]]) {
+    for (const [dx, dy] of [
+      [1, 0],
+      [0, 1],
+      [-1, 0],
+      [0, -1],
+    ]) {
       pen.moveTo(width / 2 + 5 * dx, height / 2 + 5 * dy);
       pen.lineTo(width / 2 + 13 * dx, height / 2 + 13 * dy);
     }

@@ -25,7 +25,11 @@ export function buildMap(section, about, { onKey }) {
   let timer;
 
   const columns = (about.columns ?? []).filter((column) => column.kind === "category").map((column) => column.name);
-  const colour = h("select", { id: "colour", on: { change: () => go({ colour: colour.value }, { replace: true }) } }, [...new Set(["type", ...columns])].map((name) => h("option", { value: name }, name)));
+  const colour = h(
+    "select",
+    { id: "colour", on: { change: () => go({ colour: colour.value }, { replace: true }) } },
+    [...new Set(["type", ...columns])].map((name) => h("option", { value: name }, name)),
+  );
   const move = tool("move", "Move the map", () => setMode("move"));
   const lasso = tool("lasso", "Draw around nodes to list them (or hold Shift)", () => setMode("lasso"));
   const input = listenTo(view, { onHover, onOpen: open, onLasso: (polygon) => choose(polygon), onCentre });
@@ -33,7 +37,12 @@ export function buildMap(section, about, { onKey }) {
     h(
       "div",
       { class: "tools", role: "toolbar", "aria-label": "Map tools" },
-      h("label", { class: "field inline", hidden: columns.length === 0 && Object.keys(about.node_types ?? {}).length < 2 }, h("span", {}, "Colour"), colour),
+      h(
+        "label",
+        { class: "field inline", hidden: columns.length === 0 && Object.keys(about.node_types ?? {}).length < 2 },
+        h("span", {}, "Colour"),
+        colour,
+      ),
       h("span", { class: "group" }, move, lasso),
       h(
         "span",
@@ -42,10 +51,25 @@ export function buildMap(section, about, { onKey }) {
         tool("minus", "Zoom out", () => view.zoomAt(1 / 1.6)),
         tool("fit", "Show all", () => view.fit()),
       ),
-      h("button", { type: "button", class: "quiet", id: "in-view", title: "List the nodes in view", on: { click: () => chooseView() } }, icon("list"), h("span", {}, "In view")),
+      h(
+        "button",
+        {
+          type: "button",
+          class: "quiet",
+          id: "in-view",
+          title: "List the nodes in view",
+          on: { click: () => chooseView() },
+        },
+        icon("list"),
+        h("span", {}, "In view"),
+      ),
     ),
     view.box,
-    h("p", { class: "unseen", id: "map-keys" }, "Arrow keys move, plus and minus zoom, 0 shows all, Enter opens the node in the middle."),
+    h(
+      "p",
+      { class: "unseen", id: "map-keys" },
+      "Arrow keys move, plus and minus zoom, 0 shows all, Enter opens the node in the middle.",
+    ),
     status,
     selection.element,
     legend.element,
@@ -54,7 +78,11 @@ export function buildMap(section, about, { onKey }) {
   onTheme(() => (legend.draw(), view.redraw()));
 
   function tool(name, label, click) {
-    return h("button", { type: "button", class: "quiet tool", "aria-label": label, title: label, on: { click } }, icon(name));
+    return h(
+      "button",
+      { type: "button", class: "quiet tool", "aria-label": label, title: label, on: { click } },
+      icon(name),
+    );
   }
 
   function setMode(mode) {
@@ -76,7 +104,13 @@ export function buildMap(section, about, { onKey }) {
     } catch (error) {
       loaded = null;
       if (attempt > 0) return;
-      status.replaceChildren(h("span", { class: "problem" }, error.message), " ", error.status === 401 ? onKey(() => load(by)) : h("button", { type: "button", on: { click: () => load(by) } }, "Try again"));
+      status.replaceChildren(
+        h("span", { class: "problem" }, error.message),
+        " ",
+        error.status === 401
+          ? onKey(() => load(by))
+          : h("button", { type: "button", on: { click: () => load(by) } }, "Try again"),
+      );
     }
   }
 
@@ -86,10 +120,15 @@ export function buildMap(section, about, { onKey }) {
     view.points = new Points(answer);
     view.points.answer = answer;
     if (regrouped) view.shown = null;
-    if ([...colour.options].every((option) => option.value !== answer.colour_by)) colour.append(h("option", { value: answer.colour_by }, answer.colour_by));
+    if ([...colour.options].every((option) => option.value !== answer.colour_by))
+      colour.append(h("option", { value: answer.colour_by }, answer.colour_by));
     colour.value = answer.colour_by;
     const partial = about.nodes > answer.ids.length ? ` of ${number(about.nodes)}` : "";
-    say(answer.ids.length ? `${number(answer.ids.length)}${partial} nodes, placed by their embeddings. Near means alike.` : "No nodes to draw.");
+    say(
+      answer.ids.length
+        ? `${number(answer.ids.length)}${partial} nodes, placed by their embeddings. Near means alike.`
+        : "No nodes to draw.",
+    );
     section.dataset.ready = "true";
     if (regrouped) selection.close();
     legend.draw();
@@ -115,23 +154,34 @@ export function buildMap(section, about, { onKey }) {
   function onHover(i, at) {
     if (i === view.hover && i < 0) return;
     view.hover = i;
-    view.redraw();
+    view.remark();
     clearTimeout(waiting);
     view.label.hidden = i < 0;
     view.marks.classList.toggle("over", i >= 0);
     if (i < 0) return;
     describe(i);
     const [x, y] = at ?? [view.width / 2, view.height / 2];
-    const right = x > view.width / 2;
-    view.label.style.transform = `translate(${Math.round(x)}px, ${Math.round(y)}px) translate(${right ? "calc(-100% - 14px)" : "14px"}, ${y > view.height / 2 ? "calc(-100% - 6px)" : "6px"})`;
+    const besides = x > view.width / 2 ? "calc(-100% - 14px)" : "14px"; // towards the middle, where there is room
+    const above = y > view.height / 2 ? "calc(-100% - 6px)" : "6px";
+    view.label.style.transform = `translate(${Math.round(x)}px, ${Math.round(y)}px) translate(${besides}, ${above})`;
     const id = view.points.ids[i];
-    if (recall(id)?.text === undefined) waiting = setTimeout(() => node(id).then(() => view.hover === i && describe(i)).catch(() => {}), 140);
+    if (recall(id)?.text === undefined)
+      waiting = setTimeout(
+        () =>
+          node(id)
+            .then(() => view.hover === i && describe(i))
+            .catch(() => {}),
+        140,
+      );
   }
 
   function describe(i) {
     const id = view.points.ids[i];
     const group = view.points.groups[view.points.group[i]];
-    view.label.replaceChildren(h("strong", {}, recall(id) ? shortName(recall(id), 80) : String(id)), h("span", {}, group.none ? "" : group.name));
+    view.label.replaceChildren(
+      h("strong", {}, recall(id) ? shortName(recall(id), 80) : String(id)),
+      h("span", {}, group.none ? "" : group.name),
+    );
   }
 
   let telling;
@@ -153,7 +203,12 @@ export function buildMap(section, about, { onKey }) {
   function chooseView() {
     const [left, top] = view.toMap(0, 0);
     const [right, bottom] = view.toMap(view.width, view.height);
-    choose([[left, top], [right, top], [right, bottom], [left, bottom]]);
+    choose([
+      [left, top],
+      [right, top],
+      [right, bottom],
+      [left, bottom],
+    ]);
   }
 
   return {
@@ -166,6 +221,13 @@ export function buildMap(section, about, { onKey }) {
     setHits(found) {
       hits = found;
       mark();
+    },
+    /** Ring the node whose card the pointer is on. */
+    peek(id) {
+      const i = view.points?.index.get(id) ?? -1;
+      if (i === view.hover) return;
+      view.hover = i;
+      view.remark();
     },
     locate(id) {
       const i = view.points?.index.get(String(id)) ?? -1;
@@ -180,6 +242,7 @@ export function buildMap(section, about, { onKey }) {
 function same(a, b) {
   if (a.ids.length !== b.ids.length || a.colour_by !== b.colour_by) return false;
   const step = Math.max(1, Math.floor(a.ids.length / 200));
-  for (let i = 0; i < a.ids.length; i += step) if (a.x[i] !== b.x[i] || a.y[i] !== b.y[i] || a.ids[i] !== b.ids[i]) return false;
+  for (let i = 0; i < a.ids.length; i += step)
+    if (a.x[i] !== b.x[i] || a.y[i] !== b.y[i] || a.ids[i] !== b.ids[i]) return false;
   return true;
 }

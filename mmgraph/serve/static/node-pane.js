@@ -24,26 +24,51 @@ export function buildNodePane(section, about, { startLike, locate, onKey }) {
     shown = key;
     loading?.abort();
     answer = null;
-    if (!state.node) return section.replaceChildren(h("div", { class: "empty" }, h("p", {}, "No node chosen."), h("p", { class: "note" }, "Open one from the results or the map.")));
+    if (!state.node)
+      return section.replaceChildren(
+        h(
+          "div",
+          { class: "empty" },
+          h("p", {}, "No node chosen."),
+          h("p", { class: "note" }, "Open one from the results or the map."),
+        ),
+      );
     const control = (loading = new AbortController());
     section.setAttribute("aria-busy", "true");
     if (!section.querySelector(".ego")) section.replaceChildren(h("p", { class: "note" }, "Loading…"));
     try {
-      const [item, found] = await Promise.all([nodeOf(state.node), get("neighbours", { id: state.node, hops: state.hops, limit: LIMITS[state.hops] }, control.signal)]);
+      const [item, found] = await Promise.all([
+        nodeOf(state.node),
+        get("neighbours", { id: state.node, hops: state.hops, limit: LIMITS[state.hops] }, control.signal),
+      ]);
       if (control.signal.aborted) return;
       found.nodes.forEach(remember);
       answer = { item, found: withCentre(item, found), hops: state.hops };
       draw();
       announce(`${shortName(item, 60)}: ${plural(answer.found.nodes.length - 1, "neighbour")} shown`);
-      if (focus) section.querySelector("h2")?.focus({ preventScroll: true });
+      if (focus) toTop();
     } catch (error) {
       if (error.name === "AbortError" || control.signal.aborted) return;
       shown = "";
       const retry = () => sync(state);
-      section.replaceChildren(h("div", { class: "problem", role: "alert" }, h("p", {}, error.message), error.status === 401 ? onKey(retry) : h("button", { type: "button", on: { click: retry } }, "Try again")));
+      section.replaceChildren(
+        h(
+          "div",
+          { class: "problem", role: "alert" },
+          h("p", {}, error.message),
+          error.status === 401 ? onKey(retry) : h("button", { type: "button", on: { click: retry } }, "Try again"),
+        ),
+      );
     } finally {
       if (loading === control) section.removeAttribute("aria-busy");
     }
+  }
+
+  /** After a step the new node is read from its beginning. */
+  function toTop() {
+    section.scrollTop = 0;
+    if (section.getBoundingClientRect().top < 0) section.scrollIntoView();
+    section.querySelector("h2")?.focus({ preventScroll: true });
   }
 
   /** The centre first, however the server sorts. */
@@ -60,8 +85,22 @@ export function buildNodePane(section, about, { startLike, locate, onKey }) {
     const walk = (other) => go({ node: String(other.id) });
     const used = relations.filter((relation) => found.edges.some((edge) => edge.relation === relation));
     section.replaceChildren(
-      h("header", { class: "node" }, tile(item), h("div", { class: "body" }, h("h2", { tabindex: "-1" }, shortName(item, 120)), meta(item), details(item), buttons(item, { startLike, canLike, locate: () => (go({ view: "map" }), locate(item.id)) }))),
-      found.nodes.length > 1 ? drawing(found, item, { width, height, walk, used, hops }) : h("p", { class: "empty" }, "This node has no neighbours."),
+      h(
+        "header",
+        { class: "node" },
+        tile(item),
+        h(
+          "div",
+          { class: "body" },
+          h("h2", { tabindex: "-1" }, shortName(item, 120)),
+          meta(item),
+          details(item),
+          buttons(item, { startLike, canLike, locate: () => (go({ view: "map" }), locate(item.id)) }),
+        ),
+      ),
+      found.nodes.length > 1
+        ? drawing(found, item, { width, height, walk, used, hops })
+        : h("p", { class: "empty" }, "This node has no neighbours."),
     );
   }
 
@@ -73,15 +112,39 @@ export function buildNodePane(section, about, { startLike, locate, onKey }) {
       h(
         "div",
         { class: "tools" },
-        h("span", { class: "group", role: "group", "aria-label": "Hops" }, [1, 2].map((count) => h("button", { type: "button", class: "quiet", "aria-pressed": String(hops === count), on: { click: () => go({ hops: count }, { replace: true }) } }, plural(count, "hop")))),
-        h("p", { class: "note" }, `${plural(found.nodes.length - 1, "neighbour")} shown${outside ? `; the node has ${plural(item.degree ?? 0, "edge")}` : ""}`),
+        h(
+          "span",
+          { class: "group", role: "group", "aria-label": "Hops" },
+          [1, 2].map((count) =>
+            h(
+              "button",
+              {
+                type: "button",
+                class: "quiet",
+                "aria-pressed": String(hops === count),
+                on: { click: () => go({ hops: count }, { replace: true }) },
+              },
+              plural(count, "hop"),
+            ),
+          ),
+        ),
+        h(
+          "p",
+          { class: "note" },
+          `${plural(found.nodes.length - 1, "neighbour")} shown`,
+          outside ? `; the node has ${plural(item.degree ?? 0, "edge")}` : "",
+        ),
       ),
       h("div", { class: "drawing" }, drawEgo(found, item.id, { colourOf, onWalk: walk, width, height })),
-      h("ul", { class: "legend", "aria-label": "Relations" }, used.map((relation) => {
-        const swatch = h("span", { class: "swatch" });
-        swatch.style.background = colourOf(relation);
-        return h("li", {}, swatch, relation);
-      })),
+      h(
+        "ul",
+        { class: "legend", "aria-label": "Relations" },
+        used.map((relation) => {
+          const swatch = h("span", { class: "swatch" });
+          swatch.style.background = colourOf(relation);
+          return h("li", {}, swatch, relation);
+        }),
+      ),
       h("div", { class: "relations" }, egoList(found, item.id, { colourOf, onWalk: walk })),
     );
   }
@@ -89,7 +152,9 @@ export function buildNodePane(section, about, { startLike, locate, onKey }) {
   /** The whole text, where the heading had to shorten it. */
   function details(item) {
     const text = item.text ?? "";
-    return text.trim() && shortName(item, 120) !== text.replace(/\s+/g, " ").trim() ? h("p", { class: "full" }, text) : null;
+    return text.trim() && shortName(item, 120) !== text.replace(/\s+/g, " ").trim()
+      ? h("p", { class: "full" }, text)
+      : null;
   }
 
   onTheme(draw);

@@ -55,5 +55,10 @@ export function nameOf(item) {
 export function shortName(item, length = 40) {
   const name = nameOf(item).replace(/\s+/g, " ").trim();
   const letters = [...name];
-  return letters.length <= length ? name : `${letters.slice(0, length - 1).join("").trimEnd()}…`;
+  return letters.length <= length
+    ? name
+    : `${letters
+        .slice(0, length - 1)
+        .join("")
+        .trimEnd()}…`;
 }

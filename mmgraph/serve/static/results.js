@@ -6,12 +6,17 @@ import { fileOf } from "./image-input.js";
 import { node, recall, remember, shortName } from "./nodes.js";
 import { askKey, go } from "./state.js";
 
-export function buildResults(section, about, { startLike, onHits, onKey }) {
+export function buildResults(section, about, { startLike, onHits, onPeek, onFilter, onKey }) {
   const actions = { startLike, canLike: (about.modalities ?? []).includes("text") };
   const typed = (id) => (about.id_type === "int" && /^-?\d+$/.test(id) ? Number(id) : id);
   look.types = Object.keys(about.node_types ?? {}).length > 1;
   let asking = null;
   let shown = { key: null, hits: [] };
+
+  for (const event of ["pointerover", "focusin"]) {
+    section.addEventListener(event, ({ target }) => onPeek(target.closest(".card")?.dataset.id ?? ""));
+  }
+  for (const event of ["pointerleave", "focusout"]) section.addEventListener(event, () => onPeek(""));
 
   async function ask(state) {
     const key = askKey(state);
@@ -27,7 +32,10 @@ export function buildResults(section, about, { startLike, onHits, onKey }) {
     section.setAttribute("aria-busy", "true");
     if (!more) {
       shown = { key: null, hits: [] };
-      section.replaceChildren(heading(state, "Searching…"), h("div", { class: "hits" }, Array.from({ length: 6 }, skeleton)));
+      section.replaceChildren(
+        heading(state, "Searching…"),
+        h("div", { class: "hits" }, Array.from({ length: 6 }, skeleton)),
+      );
     }
     try {
       const answer = await request(state, control.signal);
@@ -50,7 +58,11 @@ export function buildResults(section, about, { startLike, onHits, onKey }) {
     const { type, where } = state;
     const k = Math.min(state.k, about.max_k ?? state.k);
     if (state.basket.length) {
-      return postJson("recommend", { history: state.basket.map(typed), k, type: type || null, where: where || null }, signal);
+      return postJson(
+        "recommend",
+        { history: state.basket.map(typed), k, type: type || null, where: where || null },
+        signal,
+      );
     }
     if (state.id) return get("similar", { id: state.id, k, type, where }, signal);
     const fields = { text: state.q, like: state.like, not: state.not, k, type, where };
@@ -61,16 +73,33 @@ export function buildResults(section, about, { startLike, onHits, onKey }) {
   }
 
   function show(state, { hits, took_ms: took }, already) {
-    const list = h("ol", { class: "hits" }, hits.map((hit, place) => h("li", {}, card(hit, actions, place + 1))));
+    const list = h(
+      "ol",
+      { class: "hits" },
+      hits.map((hit, place) => h("li", {}, card(hit, actions, place + 1))),
+    );
     const most = about.max_k ?? Infinity;
     const more = hits.length >= state.k && hits.length < Math.min(most, about.nodes ?? most);
-    const count = hits.length ? `${plural(hits.length, "result")}${typeof took === "number" ? ` in ${took < 10 ? took.toFixed(1) : Math.round(took)} ms` : ""}` : "";
+    const time = typeof took === "number" ? ` in ${took < 10 ? took.toFixed(1) : Math.round(took)} ms` : "";
+    const count = hits.length ? plural(hits.length, "result") + time : "";
     section.replaceChildren(
       heading(state, count),
       hits.length ? list : nothing(state),
-      more ? h("button", { type: "button", class: "more", on: { click: () => go({ k: Math.min(state.k * 2, most) }, { replace: true }) } }, "More results") : "",
+      more
+        ? h(
+            "button",
+            {
+              type: "button",
+              class: "more",
+              on: { click: () => go({ k: Math.min(state.k * 2, most) }, { replace: true }) },
+            },
+            "More results",
+          )
+        : "",
     );
-    announce(hits.length ? `${plural(hits.length, "result")} for ${describe(state)}` : `Nothing found for ${describe(state)}`);
+    announce(
+      hits.length ? `${plural(hits.length, "result")} for ${describe(state)}` : `Nothing found for ${describe(state)}`,
+    );
     if (already) list.children[already]?.querySelector(".name")?.focus();
   }
 
@@ -81,7 +110,9 @@ export function buildResults(section, about, { startLike, onHits, onKey }) {
       { class: "empty" },
       h("p", {}, "Nothing found."),
       narrow ? h("p", { class: "note" }, "The filter or the type may leave nothing over.") : null,
-      narrow ? h("button", { type: "button", on: { click: () => go({ where: "", type: "" }) } }, "Search without them") : null,
+      narrow
+        ? h("button", { type: "button", on: { click: () => go({ where: "", type: "" }) } }, "Search without them")
+        : null,
     );
   }
 
@@ -94,8 +125,12 @@ export function buildResults(section, about, { startLike, onHits, onKey }) {
         { class: "problem", role: "alert" },
         h("p", {}, error.message),
         error.status === 401 ? onKey(retry) : h("button", { type: "button", on: { click: retry } }, "Try again"),
+        state.where
+          ? h("button", { type: "button", on: { click: () => go({ where: "" }) } }, "Search without the filter")
+          : null,
       ),
     );
+    if (state.where && error.status === 400 && /filter|where|column/i.test(error.message)) onFilter();
   }
 
   function heading(state, count) {
@@ -113,10 +148,17 @@ export function buildResults(section, about, { startLike, onHits, onKey }) {
   }
 
   function named(id) {
-    const label = h("button", { type: "button", class: "link", on: { click: () => go({ node: id, view: "network", hops: 1 }) } }, id);
+    const label = h(
+      "button",
+      { type: "button", class: "link", on: { click: () => go({ node: id, view: "network", hops: 1 }) } },
+      id,
+    );
     const use = (found) => (label.textContent = shortName(found, 48));
     if (recall(id)) use(recall(id));
-    else node(id).then(use).catch(() => {});
+    else
+      node(id)
+        .then(use)
+        .catch(() => {});
     return label;
   }
 
@@ -148,5 +190,7 @@ function intro(about) {
   if (about.modalities?.includes("text")) ways.push("words");
   if (about.modalities?.includes("image")) ways.push("a picture");
   ways.push("a node");
-  return `${number(about.nodes ?? 0)} nodes, found by ${ways.length > 2 ? `${ways.slice(0, -1).join(", ")} or ${ways.at(-1)}` : ways.join(" or ")}. Some to begin with:`;
+  const last = ways.pop();
+  const found = ways.length ? `${ways.join(", ")} or ${last}` : last;
+  return `${number(about.nodes ?? 0)} nodes, found by ${found}. Some to begin with:`;
 }

@@ -3,13 +3,16 @@ import { address, getBlob, hasKey } from "./api.js";
 import { h, s } from "./dom.js";
 import { nameOf } from "./nodes.js";
 
-const seen = new IntersectionObserver((entries) => {
-  for (const { isIntersecting, target } of entries) {
-    if (!isIntersecting) continue;
-    seen.unobserve(target);
-    fromBlob(target);
-  }
-}, { rootMargin: "200px" });
+const seen = new IntersectionObserver(
+  (entries) => {
+    for (const { isIntersecting, target } of entries) {
+      if (!isIntersecting) continue;
+      seen.unobserve(target);
+      fromBlob(target);
+    }
+  },
+  { rootMargin: "200px" },
+);
 
 /** The picture of a node, or two letters of its name. Pictures are decoration beside the text, so they have no alt text. */
 export function tile(item, className = "tile") {
@@ -45,5 +48,13 @@ async function fromBlob(image) {
 /** A picture inside a drawing; pages with a key draw without. */
 export function svgPicture(item, { x, y, size, clip }) {
   if (!item.has_picture || hasKey()) return null;
-  return s("image", { href: address("picture", { id: item.id }), x, y, width: size, height: size, "clip-path": `url(#${clip})`, preserveAspectRatio: "xMidYMid meet" });
+  return s("image", {
+    href: address("picture", { id: item.id }),
+    x,
+    y,
+    width: size,
+    height: size,
+    "clip-path": `url(#${clip})`,
+    preserveAspectRatio: "xMidYMid meet",
+  });
 }
