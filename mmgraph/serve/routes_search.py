@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from starlette.datastructures import UploadFile
-from starlette.formparsers import MultiPartException
+from starlette.exceptions import HTTPException
 
 from mmgraph.serve.asking import Asked, recommend, search
 from mmgraph.serve.failures import Refusal
@@ -147,8 +147,8 @@ async def _read_form(request: Request) -> Asked:
                     raise Refusal(422, "image: expected a file, got a text")
                 else:
                     fields[name] = value
-    except MultiPartException as error:
-        raise Refusal(422, f"body: {error.message}") from None
+    except HTTPException as error:  # into which Starlette turns the errors of its parser
+        raise Refusal(422, f"body: {error.detail}") from None
     k = fields.get("k", "10")
     if not (k.isascii() and k.isdigit() and len(k) < 10 and int(k) >= 1):
         raise Refusal(422, f"k: expected a whole number from 1, got {k[:50]!r}")
