@@ -134,7 +134,7 @@ export function egoList({ nodes, edges }, centre, { colourOf, onWalk }) {
       "div",
       { class: "relation" },
       h(
-        "h4",
+        "h3",
         {},
         swatch,
         h("span", {}, relation),

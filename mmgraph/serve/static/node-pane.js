@@ -80,8 +80,8 @@ export function buildNodePane(section, about, { startLike, locate, onKey }) {
     if (!answer) return;
     const { item, found, hops } = answer;
     const width = Math.max(section.clientWidth || 520, 300);
-    const few = found.nodes.length < 8;
-    const height = Math.round(few ? 300 : Math.min(Math.max(width * 0.72, 340), 560));
+    const count = found.nodes.length;
+    const height = Math.round(count < 8 ? 180 + 20 * count : Math.min(Math.max(width * 0.72, 340), 560));
     const walk = (other) => go({ node: String(other.id) });
     const used = relations.filter((relation) => found.edges.some((edge) => edge.relation === relation));
     section.replaceChildren(

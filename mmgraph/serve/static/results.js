@@ -142,7 +142,7 @@ export function buildResults(section, about, { startLike, onHits, onPeek, onFilt
     if (state.id) return ["Similar to ", named(state.id)];
     const parts = state.like ? ["Like ", named(state.like), state.q || state.image ? ", but " : ""] : [];
     if (state.q) parts.push(h("q", {}, state.q));
-    if (state.image) parts.push(state.q ? " with a picture" : "a picture");
+    if (state.image) parts.push(state.q || state.like ? " with a picture" : "A picture");
     if (state.not) parts.push(", not ", h("q", {}, state.not));
     return parts;
   }
