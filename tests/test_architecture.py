@@ -36,7 +36,15 @@ LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 # The public interface and the testing kit may import everything, nobody inside imports them.
 FREE = {"__init__", "__main__", "testing"}
 
+# Packages of an extra that one layer is made of; nothing but the command of the same name imports that layer.
+WHOLE_LAYER = {"serve": {"fastapi", "starlette", "pydantic", "uvicorn", "prometheus_client"}}
 OPTIONAL = (
+    "fastapi",
+    "starlette",
+    "pydantic",
+    "uvicorn",
+    "prometheus_client",
+    "multipart",
     "transformers",
     "open_clip",
     "sentence_transformers",
@@ -147,7 +155,18 @@ def top_level_imports(tree: ast.Module) -> set[str]:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_optional_packages_are_imported_inside_functions(path: Path) -> None:
-    assert top_level_imports(ast.parse(path.read_text(encoding="utf-8"))) & set(OPTIONAL) == set()
+    found = top_level_imports(ast.parse(path.read_text(encoding="utf-8"))) & set(OPTIONAL)
+    assert found <= WHOLE_LAYER.get(part_of(path), set())
+
+
+@pytest.mark.parametrize("layer", WHOLE_LAYER)
+def test_a_layer_of_an_extra_is_imported_inside_functions(layer: str) -> None:
+    for path in FILES:
+        if part_of(path) == layer:
+            continue
+        body = ast.parse(path.read_text(encoding="utf-8")).body
+        at_the_top = ast.Module([node for node in body if isinstance(node, (ast.Import, ast.ImportFrom))], [])
+        assert not any(name.startswith(f"mmgraph.{layer}") for _, name in imported_modules(at_the_top)), path
 
 
 def test_importing_the_package_needs_no_optional_package() -> None:

@@ -29,7 +29,7 @@ def make_app(
     limits: Limits | None = None,
     api_key: str | None = None,
     reload_seconds: float = 2.0,
-    load: Callable[[Sources, Limits], Index] = load_index,
+    load: Callable[[Sources, Limits, Index | None], Index] = load_index,
 ) -> FastAPI:
     """Make the application; the index is loaded here, so that what is wrong is said before anything listens.
 
@@ -44,8 +44,8 @@ def make_app(
         InputError: If something cannot be loaded.
     """
     limits = Limits() if limits is None else limits
-    first = load(sources, limits)
-    holder = Holder(lambda: load(sources, limits), sources.embeddings)
+    holder = Holder(lambda before: load(sources, limits, before), sources.embeddings)
+    first = load(sources, limits, None)
     service = Service(holder, limits, api_key=api_key, reload_seconds=reload_seconds)
 
     @asynccontextmanager

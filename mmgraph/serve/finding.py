@@ -113,6 +113,8 @@ def _find(index: Index, questions: Sequence[Question]) -> list[Found | Exception
             index, vectors, max(item.k + len(item.like) for item in asked), asked[0].node_type, asked[0].where
         )
     except InputError as error:
+        if str(index.store.path) in str(error):  # nothing that the caller did, or should read
+            raise
         for row, _ in good:
             results[row] = Refusal(400, str(error))
         return results

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mmgraph.errors import InputError, MissingExtraError
 from mmgraph.export.folder import MANIFEST
-from mmgraph.serve.index import Index
+from mmgraph.serve.index import Index, Stamp, stamp
 
 _logger = logging.getLogger(__name__)
 
@@ -21,11 +21,11 @@ class Holder:
     All methods are called on the event loop; loading and closing happen in threads.
 
     Args:
-        load: Makes an index; slow.
+        load: Makes an index, given the one before; slow.
         watched: Embeddings whose manifest is looked at; `None`: reload on request only.
     """
 
-    def __init__(self, load: Callable[[], Index], watched: Path | None = None) -> None:
+    def __init__(self, load: Callable[[Index | None], Index], watched: Path | None = None) -> None:
         self._load, self._watched = load, watched
         self._index: Index | None = None
         self._lent: dict[Index, int] = {}
@@ -72,13 +72,18 @@ class Holder:
         async with self._loading:
             seen = fingerprint(self._watched)
             try:
-                index = await asyncio.get_running_loop().run_in_executor(None, self._load)
+                index = await asyncio.get_running_loop().run_in_executor(None, self._load, self._index)
             except (InputError, MissingExtraError, OSError, ValueError, RuntimeError, KeyError) as error:
                 # Writers replace a folder in one step, so this is damage, and looking again would not help.
                 self._seen = seen
                 _logger.error("reload refused, the old index stays: %s", error)
                 return False
             self._seen = seen
+            if fingerprint(self._watched) != seen:
+                # Written again while it was read: files of both may be mixed. `watch` will look once more.
+                _logger.info("the embeddings changed while they were read; reading them again")
+                await asyncio.get_running_loop().run_in_executor(None, index.close)
+                return False
             self.put(index)
             _logger.info("reloaded: generation %d, %d nodes", index.generation, len(index))
             return True
@@ -104,12 +109,6 @@ class Holder:
         future.add_done_callback(self._closing.discard)
 
 
-def fingerprint(path: Path | None) -> tuple[int, ...] | None:
+def fingerprint(path: Path | None) -> Stamp:
     """What changes when embeddings are written again; `None` if there are none."""
-    if path is None:
-        return None
-    try:
-        found = (path / MANIFEST if path.is_dir() else path).stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
+    return None if path is None else stamp(path / MANIFEST if path.is_dir() else path)

@@ -71,9 +71,9 @@ def ask_all(schema, session, mode: GenerationMode, examples: int) -> dict[str, i
 
 @pytest.mark.parametrize("mode", list(GenerationMode))
 def test_anything_is_answered(workspace, mode) -> None:
-    done = fuzz(workspace, mode, 12)
+    done = fuzz(workspace, mode, 8)
     assert len(done) >= 7
-    assert sum(done.values()) > 70
+    assert sum(done.values()) > 50
 
 
 @pytest.mark.slow
