@@ -13,6 +13,8 @@ import pandas as pd
 import pytest
 
 from mmgraph.cli.main import main
+from mmgraph.serve.app import make_app
+from mmgraph.serve.index import Sources
 from mmgraph.testing.datasets import make_dataset
 
 from .conftest import Workspace
@@ -20,7 +22,6 @@ from .conftest import Workspace
 CHROMIUM = Path("/usr/bin/chromium")
 sync_api = pytest.importorskip("playwright.sync_api")
 uvicorn = pytest.importorskip("uvicorn")
-pytest.importorskip("fastapi")
 pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="needs Chromium")
 
 ARGS = [
@@ -50,12 +51,9 @@ def folder(workspace: Workspace) -> Path:
 
 
 @contextmanager
-def serving(run: Path, graph: Path, key: str | None = None) -> Iterator[str]:
+def serving(sources: Sources, key: str | None = None) -> Iterator[str]:
     """Address of a server in a thread of this process."""
-    from mmgraph.serve.app import make_app
-    from mmgraph.serve.index import Sources
-
-    app = make_app(Sources(run, graph, None), api_key=key, reload_seconds=0)
+    app = make_app(sources, api_key=key, reload_seconds=0)
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -71,7 +69,7 @@ def serving(run: Path, graph: Path, key: str | None = None) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def address(workspace: Workspace, folder: Path) -> Iterator[str]:
-    with serving(workspace.run, folder) as url:
+    with serving(Sources(workspace.run, folder, None)) as url:
         yield url
 
 
@@ -168,7 +166,21 @@ def test_picture_search(browser: Any, address: str, folder: Path) -> None:
         page.wait_for_selector(".chip.picture img")
         found = ids_of(page)
         assert len(found) == 12
-        assert "image=1" in page.url
+        assert "image=" in page.url
+        page.reload()  # the picture is not part of the address
+        page.wait_for_selector("#results [role=alert]:has-text('Choose it again')")
+        dropped = page.evaluate_handle(
+            """async () => {
+              const canvas = new OffscreenCanvas(8, 8);
+              canvas.getContext("2d").fillRect(0, 0, 8, 8);
+              const transfer = new DataTransfer();
+              transfer.items.add(new File([await canvas.convertToBlob()], "dropped.png", { type: "image/png" }));
+              return transfer;
+            }"""
+        )
+        page.dispatch_event("body", "drop", {"dataTransfer": dropped})
+        page.wait_for_selector(".chip.picture:has-text('dropped.png')")
+        assert len(ids_of(page)) == 12
         page.click("[aria-label='Remove the picture']")
         assert page.locator(".chip.picture").is_hidden()
         page.set_input_files("#image", files=[{"name": "notes.txt", "mimeType": "text/plain", "buffer": b"no picture"}])
@@ -293,7 +305,7 @@ def test_fits_a_small_phone(browser: Any, address: str, view: str) -> None:
 
 
 def test_key_is_asked_for(browser: Any, workspace: Workspace, folder: Path) -> None:
-    with serving(workspace.run, folder, KEY) as url:
+    with serving(Sources(workspace.run, folder, None), KEY) as url:
         context = browser.new_context()
         page = context.new_page()
         page.goto(f"{url}#q=red")
@@ -302,3 +314,13 @@ def test_key_is_asked_for(browser: Any, workspace: Workspace, folder: Path) -> N
         ids_of(page)
         page.wait_for_function("[...document.querySelectorAll('.card img')].some(image => image.naturalWidth > 0)")
         context.close()
+
+
+def test_embeddings_alone_are_searched_by_id(browser: Any, workspace: Workspace) -> None:
+    with serving(Sources(None, None, workspace.store)) as url, visit(browser, url) as page:
+        assert page.locator("#by option").all_inner_texts() == ["Id"]
+        assert page.locator("#choose").count() == 0
+        page.locator(".card").first.get_by_text("Similar").click()
+        assert len(ids_of(page)) == 12
+        page.locator(".card .name").first.click()
+        page.wait_for_selector("text=This node has no neighbours")

@@ -118,7 +118,7 @@ export function buildForm(form, about) {
       : like
         ? "but … say what should change"
         : canText
-          ? "Describe what you look for"
+          ? "Words to look for"
           : "Add a picture";
     if (image) image.button.disabled = byId;
     not.disabled = byId;

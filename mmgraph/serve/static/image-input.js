@@ -3,12 +3,13 @@ import { announce, h } from "./dom.js";
 import { icon } from "./icons.js";
 
 const kept = new Map();
+const visit = Date.now().toString(36); // a link of another visit must not name a picture of this one
 let last = 0;
 
 export const fileOf = (token) => kept.get(token);
 
 function keep(file) {
-  const token = String((last += 1));
+  const token = `${visit}-${(last += 1)}`;
   kept.set(token, file);
   return token;
 }
