@@ -70,7 +70,7 @@ function build(about, results) {
   const views = buildViews();
 
   function sync(now, before) {
-    setBasket(now.basket);
+    if (!before || asked({ basket: now.basket }) !== asked({ basket: before.basket })) setBasket(now.basket);
     if (!before || asked(now) !== asked(before)) form.sync(now);
     views.sync(now);
     list.ask(now);
@@ -81,7 +81,7 @@ function build(about, results) {
 
   listen(sync);
   wide.addEventListener("change", () => sync(state(), state()));
-  addEventListener("resize", debounce(pane.draw, 200));
+  addEventListener("resize", debounce(pane.resize, 200));
   find("#skip").addEventListener("click", () => results.focus());
   sync(state(), null);
   if (wide.matches && !state().node) form.focus();

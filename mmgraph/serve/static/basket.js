@@ -1,7 +1,7 @@
 // Nodes that the visitor keeps, to ask for what goes with them. Lasts as long as the tab.
 import { announce, h, plural } from "./dom.js";
 import { icon } from "./icons.js";
-import { node, remember, shortName } from "./nodes.js";
+import { node, recall, remember, shortName } from "./nodes.js";
 import { EMPTY_ASK, go } from "./state.js";
 import { tile } from "./tiles.js";
 
@@ -105,7 +105,9 @@ function entry(id) {
       ),
     );
   };
-  show({ id });
+  const known = recall(id);
+  show(known ?? { id });
+  if (known) return item;
   node(id)
     .then(show)
     .catch(() => {});

@@ -22,6 +22,7 @@ export function buildMap(section, about, { onKey }) {
   let loaded = null;
   let hits = [];
   let focus = "";
+  let wanted = null;
   let timer;
 
   const columns = (about.columns ?? []).filter((column) => column.kind === "category").map((column) => column.name);
@@ -133,6 +134,7 @@ export function buildMap(section, about, { onKey }) {
     if (regrouped) selection.close();
     legend.draw();
     mark();
+    if (wanted !== null) locate(wanted);
   }
 
   const say = (text) => status.replaceChildren(text);
@@ -144,6 +146,16 @@ export function buildMap(section, about, { onKey }) {
     view.hits = hits.map((hit) => where(hit.id)).filter((i) => i >= 0);
     view.focus = focus ? where(focus) : -1;
     view.redraw();
+  }
+
+  /** Bring a node to the middle. */
+  function locate(id) {
+    if (!view.points) return (wanted = id); // the map is not there yet
+    wanted = null;
+    const i = view.points.index.get(String(id)) ?? -1;
+    if (i < 0) return announce("This node is not on the map");
+    view.flyTo(i);
+    view.marks.focus({ preventScroll: true });
   }
 
   function open(i) {
@@ -229,12 +241,7 @@ export function buildMap(section, about, { onKey }) {
       view.hover = i;
       view.remark();
     },
-    locate(id) {
-      const i = view.points?.index.get(String(id)) ?? -1;
-      if (i < 0) return announce("This node is not on the map");
-      view.flyTo(i);
-      view.marks.focus({ preventScroll: true });
-    },
+    locate,
   };
 }
 

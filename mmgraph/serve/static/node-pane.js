@@ -4,7 +4,7 @@ import { buttons, meta } from "./cards.js";
 import { colourAt, onTheme } from "./colours.js";
 import { announce, h, plural } from "./dom.js";
 import { drawEgo, egoList } from "./ego.js";
-import { remember, shortName, node as nodeOf } from "./nodes.js";
+import { remember, shortName } from "./nodes.js";
 import { go } from "./state.js";
 import { tile } from "./tiles.js";
 
@@ -17,10 +17,11 @@ export function buildNodePane(section, about, { startLike, locate, onKey }) {
   let shown = "";
   let loading = null;
   let answer = null;
+  let drawnFor = 0; // width
 
   async function sync(state, { focus = false } = {}) {
     const key = JSON.stringify([state.node, state.hops]);
-    if (key === shown) return;
+    if (key === shown) return resize();
     shown = key;
     loading?.abort();
     answer = null;
@@ -37,20 +38,21 @@ export function buildNodePane(section, about, { startLike, locate, onKey }) {
     section.setAttribute("aria-busy", "true");
     if (!section.querySelector(".ego")) section.replaceChildren(h("p", { class: "note" }, "Loading…"));
     try {
-      const [item, found] = await Promise.all([
-        nodeOf(state.node),
-        get("neighbours", { id: state.node, hops: state.hops, limit: LIMITS[state.hops] }, control.signal),
-      ]);
+      const asked = { id: state.node, hops: state.hops, limit: LIMITS[state.hops] };
+      const found = await get("neighbours", asked, control.signal);
       if (control.signal.aborted) return;
       found.nodes.forEach(remember);
+      const item = found.nodes.find(({ id }) => String(id) === state.node);
       answer = { item, found: withCentre(item, found), hops: state.hops };
       draw();
       announce(`${shortName(item, 60)}: ${plural(answer.found.nodes.length - 1, "neighbour")} shown`);
       if (focus) toTop();
     } catch (error) {
       if (error.name === "AbortError" || control.signal.aborted) return;
-      shown = "";
-      const retry = () => sync(state);
+      const retry = () => {
+        shown = "";
+        sync(state);
+      };
       section.replaceChildren(
         h(
           "div",
@@ -76,10 +78,15 @@ export function buildNodePane(section, about, { startLike, locate, onKey }) {
     return { nodes: [item, ...nodes.filter(({ id }) => id !== item.id)], edges, truncated };
   }
 
+  function resize() {
+    if (section.clientWidth && section.clientWidth !== drawnFor) draw();
+  }
+
   function draw() {
     if (!answer) return;
     const { item, found, hops } = answer;
-    const width = Math.max(section.clientWidth || 520, 300);
+    drawnFor = section.clientWidth;
+    const width = Math.max(drawnFor || 520, 300);
     const count = found.nodes.length;
     const height = Math.round(count < 8 ? 180 + 20 * count : Math.min(Math.max(width * 0.72, 340), 560));
     const walk = (other) => go({ node: String(other.id) });
@@ -158,5 +165,5 @@ export function buildNodePane(section, about, { startLike, locate, onKey }) {
   }
 
   onTheme(draw);
-  return { sync, draw };
+  return { sync, resize };
 }

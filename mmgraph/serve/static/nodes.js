@@ -4,6 +4,7 @@ import { get } from "./api.js";
 const KEPT = 2000;
 const AT_ONCE = 3;
 const known = new Map();
+const asked = new Map();
 const waiting = [];
 let running = 0;
 
@@ -19,26 +20,28 @@ export function remember(node) {
 export const recall = (id) => known.get(String(id));
 
 /** A node with its degree; from memory where possible. */
-export async function node(id, signal) {
+export async function node(id) {
   const found = recall(id);
   if (found && found.degree !== undefined) return found;
-  await turn(signal);
+  const key = String(id);
+  if (!asked.has(key))
+    asked.set(
+      key,
+      ask(key).finally(() => asked.delete(key)),
+    );
+  return asked.get(key);
+}
+
+async function ask(id) {
+  if (running >= AT_ONCE) await new Promise((resolve) => waiting.push(resolve));
+  running += 1;
   try {
-    remember(await get(`nodes/${encodeURIComponent(id)}`, {}, signal));
+    const found = await get(`nodes/${encodeURIComponent(id)}`);
+    remember(found);
+    return recall(id) ?? found;
   } finally {
     running -= 1;
     waiting.shift()?.();
-  }
-  return recall(id);
-}
-
-async function turn(signal) {
-  if (running >= AT_ONCE) await new Promise((resolve) => waiting.push(resolve));
-  running += 1;
-  if (signal?.aborted) {
-    running -= 1;
-    waiting.shift()?.();
-    throw new DOMException("no longer needed", "AbortError");
   }
 }
 

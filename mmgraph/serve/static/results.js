@@ -30,8 +30,9 @@ export function buildResults(section, about, { startLike, onHits, onPeek, onFilt
     }
     const control = (asking = new AbortController());
     section.setAttribute("aria-busy", "true");
+    const before = more ? shown.hits : [];
+    shown = { key, k: state.k, hits: before }; // now, or opening a node meanwhile would ask again
     if (!more) {
-      shown = { key: null, hits: [] };
       section.replaceChildren(
         heading(state, "Searching…"),
         h("div", { class: "hits" }, Array.from({ length: 6 }, skeleton)),
@@ -41,12 +42,12 @@ export function buildResults(section, about, { startLike, onHits, onPeek, onFilt
       const answer = await request(state, control.signal);
       if (control.signal.aborted) return;
       answer.hits.forEach(remember);
-      show(state, answer, more ? shown.hits.length : 0);
+      show(state, answer, before.length);
       shown = { key, k: state.k, hits: answer.hits };
       onHits(answer.hits);
     } catch (error) {
       if (error.name === "AbortError" || control.signal.aborted) return;
-      shown = { key: null, hits: [] };
+      shown = { key, k: state.k, hits: [] };
       onHits([]);
       fail(state, error);
     } finally {
@@ -117,7 +118,10 @@ export function buildResults(section, about, { startLike, onHits, onPeek, onFilt
   }
 
   function fail(state, error) {
-    const retry = () => ask(state);
+    const retry = () => {
+      shown = { key: null, hits: [] };
+      ask(state);
+    };
     section.replaceChildren(
       heading(state, ""),
       h(
