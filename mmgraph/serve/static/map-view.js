@@ -180,7 +180,7 @@ export class MapView {
       {
         colours: points.groups.map((_, rank) => rgb(this.colour(rank))),
         radius: radiusFor(points.count, this.width * this.height, this.camera.zoom) * ratio,
-        strength: this.visible().map((on) => (on ? faint : this.shown ? 0.07 : 0)),
+        strength: this.visible().map((on) => (on ? (this.shown ? 0.95 : faint) : 0.07)),
         ground: rgb(variable("--field")),
       },
     );
