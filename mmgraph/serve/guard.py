@@ -47,11 +47,12 @@ class Guard:
             return
         began, status, read = time.perf_counter(), 500, 0
         limits, metrics = self.service.limits, self.service.metrics
-        started = False
+        started, pending = False, _has_body(scope)
 
         async def receive_counted() -> Message:
-            nonlocal read
+            nonlocal read, pending
             message = await receive()
+            pending = pending and message.get("more_body", False)
             read += len(message.get("body", b""))
             if read > limits.max_upload_bytes:
                 raise Refusal(413, f"expected at most {limits.max_upload_bytes:,} bytes")
@@ -64,7 +65,7 @@ class Guard:
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
-                if status == 413:  # the rest of the body is not waited for
+                if pending:  # the rest of the body is not waited for
                     headers["connection"] = "close"
             await send(message)
 
@@ -104,6 +105,11 @@ class Guard:
         given = next((value for name, value in scope["headers"] if name == b"x-api-key"), b"")
         if not hmac.compare_digest(given, key.encode()):
             raise Refusal(401, "expected the right key in the header X-API-Key")
+
+
+def _has_body(scope: Scope) -> bool:
+    headers = dict(scope["headers"])
+    return b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
 
 
 def _check_length(scope: Scope, most: int) -> None:

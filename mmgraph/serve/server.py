@@ -56,6 +56,7 @@ def serve(
     """
     app = make_app(sources, limits=limits, api_key=api_key, reload_seconds=reload_seconds)
     logging.getLogger("mmgraph.serve").setLevel(logging.INFO)
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of every malformed form
     if api_key is None and host not in ("127.0.0.1", "localhost", "::1"):
         note(f"anybody who reaches {host}:{port} can ask: there is no key")
     note(f"serving on http://{host}:{port} (stop: Ctrl-C)")
