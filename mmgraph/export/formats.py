@@ -64,6 +64,13 @@ FORMATS: dict[str, TableFormat] = {
         "usearch:write_usearch", store="usearch:UsearchStore", extra="usearch", module="usearch", zero=False
     ),
     "safetensors": TableFormat("safetensors:write_safetensors", "safetensors:read_safetensors"),
+    "compressed": TableFormat(
+        "compressed:write_compressed",
+        store="compressed:CompressedStore",
+        zero=False,
+        options=("form", "seed"),
+        update="compressed:upsert_compressed",
+    ),
     "projector": TableFormat("projector:write_projector", "projector:read_projector"),
     "graphml": TableFormat(
         "networkx:write_graphml", "networkx:read_graphml", folder=False, suffix=".graphml", options=("graph",)
