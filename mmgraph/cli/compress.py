@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from jsonargparse import ArgumentParser, Namespace
 
 from mmgraph.cli.output import note, write_line, write_table
 from mmgraph.cli.parser import make_parser
 from mmgraph.errors import InputError
+from mmgraph.export.formats import INNER
 
 REPORT, PLOT = "compress.json", "compress.png"
 
@@ -24,6 +26,7 @@ def build_parser() -> ArgumentParser:
         "compress --embeddings openmoji.parquet --graph data/openmoji --report runs/compress",
         "compress --embeddings openmoji.parquet --to int8 --out stores/openmoji-int8",
         "compress --embeddings openmoji.parquet --to dims:128+int8 --out stores/openmoji-128",
+        "compress --embeddings openmoji.parquet --to dims:128 --format faiss-hnsw --out stores/openmoji-hnsw",
     )
     parser.add_argument("--embeddings", type=Path, required=True, help="Exported embeddings in any format.")
     parser.add_argument("--graph", type=Path | None, help="Dataset folder whose tasks are scored.")
@@ -36,6 +39,12 @@ def build_parser() -> ArgumentParser:
     parser.add_argument("-k", type=int, default=10, help="Number of neighbours.")
     parser.add_argument("--to", type=str | None, help="Form to write.")
     parser.add_argument("--out", type=Path | None, help="Folder to write it to.")
+    parser.add_argument(
+        "--format",
+        type=Literal[("compressed", *INNER)],
+        default="compressed",
+        help="How to write it: codes of our own, or dims:K and first:K as vectors in a store of another format.",
+    )
     parser.add_argument("--seed", type=int, default=0, help="Seed.")
     parser.add_argument("--overwrite", action="store_true", help="Replace what is there.")
     return parser
@@ -75,7 +84,13 @@ def run(args: Namespace) -> None:
         from mmgraph.export.base import write_table as write_store
 
         path = write_store(
-            table, args.out, format="compressed", overwrite=args.overwrite, form=str(target), seed=args.seed
+            table,
+            args.out,
+            format="compressed",
+            overwrite=args.overwrite,
+            form=str(target),
+            inner=None if args.format == "compressed" else args.format,
+            seed=args.seed,
         )
         write_line(str(path))
 

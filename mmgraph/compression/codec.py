@@ -95,7 +95,7 @@ class Codec:
 
     def decode(self, codes: Tensor) -> Tensor:
         """Unit vectors in the kept dimensions, `[num_nodes, width]`, of the entry `codes` of the codes."""
-        return unit_rows(self.quantiser.decode(codes))
+        return torch.nn.functional.normalize(self.quantiser.decode(codes), dim=1)
 
     def restore(self, codes: Tensor) -> Tensor:
         """Approximations of unit length in the original dimensions, `[num_nodes, dim]`."""

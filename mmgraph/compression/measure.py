@@ -14,7 +14,7 @@ import torch
 from mmgraph.compression.codec import Codec, Codes, bytes_per_vector
 from mmgraph.compression.form import Form, default_forms
 from mmgraph.compression.recall import Neighbours
-from mmgraph.compression.scan import search_codes
+from mmgraph.compression.scan import CodeIndex
 from mmgraph.data.graph import MultimodalGraph
 from mmgraph.errors import InputError
 from mmgraph.inference.table import EmbeddingTable
@@ -161,7 +161,8 @@ def measure_forms(
         codec = Codec.fit(table.vectors, form, seed=seed)
         codes = codec.encode(table.vectors)
         seconds = time.perf_counter() - start
-        recall = neighbours.recall(codec, codes)
+        index = CodeIndex(codec, codes)
+        recall = neighbours.recall(index)
         metrics = _evaluate(decoded_table(table, codec, codes), graph, asked, seed)
         spread = float(recall.std()) if len(recall) > 1 else float("nan")
         records.append(
@@ -172,7 +173,7 @@ def measure_forms(
                 codec_bytes=codec.num_bytes,
                 recall=float(recall.mean()),
                 interval=1.96 * spread / len(recall) ** 0.5,
-                search_ms=_milliseconds(neighbours, codec, codes),
+                search_ms=_milliseconds(neighbours, index),
                 fit_seconds=round(seconds, 3),
                 best=False,
                 metrics=metrics,
@@ -238,9 +239,9 @@ def _evaluate(
     return found
 
 
-def _milliseconds(neighbours: Neighbours, codec: Codec, codes: Codes) -> float:
+def _milliseconds(neighbours: Neighbours, index: CodeIndex) -> float:
     some = neighbours.query[:TIMED_QUERIES]
     start = time.perf_counter()
     for row in some.tolist():
-        search_codes(codec, codes, neighbours.unit[row : row + 1], neighbours.k)
+        index.search(neighbours.unit[row : row + 1], neighbours.k)
     return 1000 * (time.perf_counter() - start) / len(some)

@@ -34,6 +34,13 @@ class Quantiser(ABC):
     def decode(self, codes: Tensor) -> Tensor:
         """Vectors `[num_nodes, width]`, float32."""
 
+    def factors(self, codes: Tensor) -> tuple[Tensor, Tensor | None]:
+        """`decode` as rows `[num_nodes, width]` times one number per dimension, `[width]`; `None` stands for ones.
+
+        A search multiplies the numbers into the query instead of into every row.
+        """
+        return self.decode(codes), None
+
     def tensors(self) -> dict[str, Tensor]:
         """What was learnt, by name."""
         return {}
@@ -112,6 +119,10 @@ class Int8(Quantiser):
     def decode(self, codes: Tensor) -> Tensor:
         """Codes times steps."""
         return codes.float() * self.step.to(codes.device)
+
+    def factors(self, codes: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The whole numbers, and the steps."""
+        return codes.float(), self.step.to(codes.device)
 
     def tensors(self) -> dict[str, Tensor]:
         """`step`."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mmgraph.compression.codec import Codec, Codes, unit_rows
-from mmgraph.compression.scan import search_codes
+from mmgraph.compression.codec import unit_rows
+from mmgraph.compression.scan import CodeIndex
 from mmgraph.errors import InputError
 from mmgraph.inference.search import SCORES_PER_CHUNK
 from mmgraph.inference.table import EmbeddingTable
@@ -61,14 +61,14 @@ class Neighbours:
             parts.append(scores.topk(k, dim=1).values[:, -1])
         return cls(query, torch.cat(parts) - SAME, unit, k)
 
-    def recall(self, codec: Codec, codes: Codes) -> Tensor:
+    def recall(self, index: CodeIndex) -> Tensor:
         """Recall@k of each query, `[num_queries]`.
 
         A node that is found counts if its exact cosine is at least that of the k-th neighbour, so whichever of several
         equally near nodes is found, it is right. Equal scores of codes are in order of row.
         """
         query = self.unit[self.query]
-        _, found = search_codes(codec, codes, query, self.k + 1)
+        _, found = index.search(query, self.k + 1)
         others = found != self.query.unsqueeze(1)
         # The node itself goes, or, where it was not found, the last one.
         others[others.all(dim=1), -1] = False

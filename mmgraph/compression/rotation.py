@@ -31,7 +31,8 @@ def principal_axes(unit: Tensor, width: int) -> Tensor:
         moments += rows.t() @ rows
     axes = torch.linalg.eigh(moments)[1].flip(1)[:, :width]
     largest = axes.gather(0, axes.abs().argmax(dim=0, keepdim=True))
-    return (axes * torch.sign(largest)).float().contiguous()
+    rotation: Tensor = (axes * torch.sign(largest)).float().contiguous()
+    return rotation
 
 
 def first_columns(dim: int, width: int) -> Tensor:
@@ -50,4 +51,5 @@ def random_rotation(width: int, seed: int) -> Tensor:
     """
     random = generator(seed, "sign rotation", width)
     q, r = torch.linalg.qr(torch.randn(width, width, generator=random, dtype=torch.float64))
-    return (q * torch.sign(torch.diagonal(r))).float().contiguous()
+    rotation: Tensor = (q * torch.sign(torch.diagonal(r))).float().contiguous()
+    return rotation

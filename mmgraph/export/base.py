@@ -38,7 +38,8 @@ def write_table(
         allow_zero: Accept zero vectors, in formats that do not rank by cosine themselves; NaN and infinity are never
             accepted.
         **options: `graph` (the graph, for `graphml` and `gexf`); `url` (a server, for `qdrant`);
-            `form` (such as `int8` or `dims:128`) and `seed`, for `compressed`.
+            `form` (such as `int8` or `dims:128`), `inner` (a format) and `seed`, for
+            `compressed`.
 
     Returns:
         The path.

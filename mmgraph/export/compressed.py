@@ -15,18 +15,24 @@ import torch
 
 from mmgraph.compression.codec import Codec, Codes, bytes_per_vector
 from mmgraph.compression.form import Form
-from mmgraph.compression.scan import search_codes
+from mmgraph.compression.scan import CodeIndex
 from mmgraph.errors import InputError
-from mmgraph.export.folder import store_folder
+from mmgraph.export.folder import read_manifest, store_folder
+from mmgraph.export.projected import CODEC, ProjectedStore, upsert_projected, write_projected
 from mmgraph.export.store import Store
 from mmgraph.inference.table import EmbeddingTable
 
-CODEC = "codec.safetensors"
 DEFAULT_FORM = "int8"
 
 
 def write_compressed(
-    table: EmbeddingTable, path: Path, *, overwrite: bool = False, form: str = DEFAULT_FORM, seed: int = 0
+    table: EmbeddingTable,
+    path: Path,
+    *,
+    overwrite: bool = False,
+    form: str = DEFAULT_FORM,
+    inner: str | None = None,
+    seed: int = 0,
 ) -> None:
     """Learn a codec from a table and write its codes.
 
@@ -35,23 +41,28 @@ def write_compressed(
         path: Folder.
         overwrite: Replace what is there.
         form: See `mmgraph.compression.form.Form.parse`.
+        inner: Format of the store of narrower vectors, see `mmgraph.export.projected`; codes of our own by default.
         seed: Seed of the codec.
 
     Raises:
-        InputError: If the path exists and `overwrite` is false, or the form is unknown or does not fit.
+        InputError: If the path exists and `overwrite` is false, or the form or `inner` is unknown or does not fit.
         MissingExtraError: If product codes are asked for and faiss is not installed.
     """
     codec = Codec.fit(table.vectors.detach(), Form.parse(form), seed=seed)
+    if inner is not None:
+        write_projected(codec, table, path, inner, overwrite=overwrite)
+        return
     _write(codec, codec.encode(table.vectors.detach()), table, path, overwrite)
 
 
 def upsert_compressed(
-    old: CompressedStore,
+    old: CompressedStore | ProjectedStore,
     new: EmbeddingTable,
     merged: EmbeddingTable,
     path: Path,
     *,
     form: str | None = None,
+    inner: str | None = None,
     seed: int = 0,
 ) -> None:
     """Replace and append codes by the codec that is there; codes of all other nodes stay as they are.
@@ -62,15 +73,21 @@ def upsert_compressed(
         merged: Ids, types and columns of the result.
         path: Folder of the store.
         form: Refuse a store of another form.
+        inner: Refuse a store of another format inside.
         seed: Not used: nothing is learnt.
 
     Raises:
-        InputError: If the store has another form.
+        InputError: If the store has another form or another format inside.
     """
     del seed
     codec = old.codec
     if form is not None and str(Form.parse(form)) != str(codec.form):
         raise InputError(f"{path}: expected a store of form {form!r}, got {str(codec.form)!r}")
+    if inner is not None and inner != old.manifest.get("inner"):
+        raise InputError(f"{path}: expected a store of inner {inner!r}, got {old.manifest.get('inner')!r}")
+    if isinstance(old, ProjectedStore):
+        upsert_projected(old, new, merged, path)
+        return
     positions = torch.from_numpy(merged.node_ids.positions(new.node_ids.values))
     fresh = codec.encode(new.vectors.detach().cpu())
     codes: Codes = {}
@@ -97,6 +114,11 @@ def _write(codec: Codec, codes: Codes, table: EmbeddingTable, path: Path, overwr
             np.save(folder / _file(name), part.numpy(force=True), allow_pickle=False)
 
 
+def open_compressed(path: Path) -> CompressedStore | ProjectedStore:
+    """Open a folder that `write_compressed` wrote."""
+    return ProjectedStore(path) if "inner" in read_manifest(path) else CompressedStore(path)
+
+
 class CompressedStore(Store):
     """The codes, mapped, and the codec that reads them; vectors come back in the original width, as approximations."""
 
@@ -111,6 +133,7 @@ class CompressedStore(Store):
         self.codes: Codes = {name: torch.from_numpy(_mapped(path / _file(name))) for name in names}
         for part in self.codes.values():
             self._check("count", len(part), self.count)
+        self.index = CodeIndex(self.codec, self.codes)
         self._check("bytes_per_vector", bytes_per_vector(self.codes), self.manifest.get("bytes_per_vector"))
 
     def _vectors_at(self, positions: np.ndarray) -> np.ndarray:
@@ -125,7 +148,7 @@ class CompressedStore(Store):
         among: np.ndarray | None,
     ) -> tuple[np.ndarray, np.ndarray]:
         rows = None if among is None else torch.from_numpy(among)
-        scores, positions = search_codes(self.codec, self.codes, torch.from_numpy(query), k, among=rows)
+        scores, positions = self.index.search(torch.from_numpy(query), k, among=rows)
         return positions.numpy(), scores.numpy()
 
 

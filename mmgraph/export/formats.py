@@ -66,9 +66,9 @@ FORMATS: dict[str, TableFormat] = {
     "safetensors": TableFormat("safetensors:write_safetensors", "safetensors:read_safetensors"),
     "compressed": TableFormat(
         "compressed:write_compressed",
-        store="compressed:CompressedStore",
+        store="compressed:open_compressed",
         zero=False,
-        options=("form", "seed"),
+        options=("form", "inner", "seed"),
         update="compressed:upsert_compressed",
     ),
     "projector": TableFormat("projector:write_projector", "projector:read_projector"),
@@ -78,3 +78,6 @@ FORMATS: dict[str, TableFormat] = {
     "gexf": TableFormat("networkx:write_gexf", "networkx:read_gexf", folder=False, suffix=".gexf", options=("graph",)),
 }
 """Formats by name. A new one is one file and one line here."""
+
+INNER = ("parquet", "npy", "safetensors", "faiss", "faiss-hnsw", "faiss-ivfpq", "usearch", "lancedb", "duckdb")
+"""Formats that `compressed` can keep narrower vectors in."""
