@@ -100,6 +100,8 @@ def _check(args: Namespace) -> None:
         raise InputError("compress: expected --report FOLDER, or --to FORM together with --out FOLDER")
     if (args.to is None) != (args.out is None):
         raise InputError("compress: --to and --out belong together")
+    if args.task != ["all"] and args.graph is None:
+        raise InputError("compress: --task needs --graph, the folder that has the tasks")
     if args.report is not None and args.report.is_file():
         raise InputError(f"{args.report}: expected the name of a folder, got a file")
     if args.report is not None and (args.report / REPORT).exists() and not args.overwrite:

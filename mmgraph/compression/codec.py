@@ -147,10 +147,14 @@ class Codec:
 def unit_rows(vectors: Tensor) -> Tensor:
     """Rows divided by their length, float32; rows of zeros stay zero.
 
-    Lengths are taken in double precision: the square of a large float32 overflows.
+    Lengths are taken in double precision, because the square of a large float32 overflows, chunk by chunk.
     """
-    norms = torch.linalg.vector_norm(vectors, dim=1, keepdim=True, dtype=torch.float64)
-    return (vectors / torch.where(norms > 0, norms, 1.0)).float()
+    unit = torch.empty_like(vectors, dtype=torch.float32)
+    for start in range(0, len(vectors), ROWS_AT_ONCE):
+        rows = vectors[start : start + ROWS_AT_ONCE]
+        norms = torch.linalg.vector_norm(rows, dim=1, keepdim=True, dtype=torch.float64)
+        unit[start : start + ROWS_AT_ONCE] = rows / torch.where(norms > 0, norms, 1.0)
+    return unit
 
 
 def bytes_per_vector(codes: Codes) -> int:

@@ -27,6 +27,8 @@ from mmgraph.tasks.retrieval import NodeRetrievalTask
 TIMED_QUERIES = 20
 HEADLINES = ("recall@10", "mrr", "accuracy", "macro_auc", "r2", "spearman")
 """Which metric of a task stands for it in the printed table: the first of these that it has."""
+NO_POINTS = ("mae", "rmse", "tie_rate")
+"""Metrics of which less is better: no loss is stated for them."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class FormRecord:
         fit_seconds: Time to learn the codec and encode all nodes.
         best: Whether no form that is at most as large finds more, and none that is smaller finds as many.
         metrics: Metrics of each task, on the decoded vectors alone; empty without tasks.
-        loss: Points (hundredths) that each metric of each task is below that of the full vectors.
+        loss: Points (hundredths) that each metric of each task is below that of the full vectors, except `NO_POINTS`.
     """
 
     form: str
@@ -178,7 +180,11 @@ def measure_forms(
                 best=False,
                 metrics=metrics,
                 loss={
-                    task: {name: 100 * (value - metrics[task][name]) for name, value in values.items()}
+                    task: {
+                        name: 100 * (value - metrics[task][name])
+                        for name, value in values.items()
+                        if name not in NO_POINTS
+                    }
                     for task, values in full.items()
                 },
             )

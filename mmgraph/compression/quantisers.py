@@ -19,6 +19,7 @@ CLIPS = tuple(1.0 - 0.05 * i for i in range(13))
 """Shares of the largest value that are tried as the last step of int8."""
 ROWS_PER_CENTROID, ROUNDS = 100, 12
 PRODUCT_BITS = 8
+ROWS_AT_ONCE = 16_384
 
 
 class Quantiser(ABC):
@@ -103,13 +104,13 @@ class Int8(Quantiser):
         """
         largest = vectors.abs().amax(dim=0)
         largest = torch.where(largest > 0, largest, 1.0)  # a dimension of zeros has no step of its own
-        best = torch.full_like(largest, torch.inf)
-        step = largest / LEVELS
-        for clip in CLIPS:
-            tried = cls(clip * largest / LEVELS)
-            error = (tried.decode(tried.encode(vectors)) - vectors).square().sum(dim=0)
-            step, best = torch.where(error < best, tried.step, step), torch.minimum(error, best)
-        return cls(step)
+        steps = torch.tensor(CLIPS, device=largest.device).unsqueeze(1) * largest / LEVELS
+        error = torch.zeros_like(steps, dtype=torch.float64)
+        for rows in torch.split(vectors, ROWS_AT_ONCE):
+            for number, step in enumerate(steps):
+                tried = cls(step)
+                error[number] += (tried.decode(tried.encode(rows)) - rows).square().sum(dim=0)
+        return cls(steps.gather(0, error.argmin(dim=0, keepdim=True))[0])
 
     def encode(self, vectors: Tensor) -> Tensor:
         """int8 `[num_nodes, width]`: halves go to the even number, what is too large to the last step."""

@@ -48,6 +48,7 @@ def test_a_store_is_written_and_searched(workspace, tmp_path: Path, capsys) -> N
     ("given", "message"),
     [
         ([], "expected --report FOLDER, or --to FORM"),
+        (["--report", "x", "--task", "links"], "--task needs --graph"),
         (["--to", "int8"], "--to and --out belong together"),
         (["--to", "int3", "--out", "x"], "unknown form 'int3'"),
         (["--report", "x", "--forms", "dims:999"], "expected at most 16 dimensions"),
