@@ -35,12 +35,9 @@ class Quantiser(ABC):
     def decode(self, codes: Tensor) -> Tensor:
         """Vectors `[num_nodes, width]`, float32."""
 
-    def factors(self, codes: Tensor) -> tuple[Tensor, Tensor | None]:
-        """`decode` as rows `[num_nodes, width]` times one number per dimension, `[width]`; `None` stands for ones.
-
-        A search multiplies the numbers into the query instead of into every row.
-        """
-        return self.decode(codes), None
+    def inner(self, query: Tensor, codes: Tensor) -> Tensor:
+        """Inner products `[num_queries, num_nodes]` of queries `[num_queries, width]` and decoded vectors."""
+        return query @ self.decode(codes).t()
 
     def tensors(self) -> dict[str, Tensor]:
         """What was learnt, by name."""
@@ -121,9 +118,9 @@ class Int8(Quantiser):
         """Codes times steps."""
         return codes.float() * self.step.to(codes.device)
 
-    def factors(self, codes: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The whole numbers, and the steps."""
-        return codes.float(), self.step.to(codes.device)
+    def inner(self, query: Tensor, codes: Tensor) -> Tensor:
+        """As above; the steps are multiplied into the queries instead of into every row."""
+        return (query * self.step.to(query.device)) @ codes.float().t()
 
     def tensors(self) -> dict[str, Tensor]:
         """`step`."""
@@ -196,6 +193,14 @@ class Product(Quantiser):
         centroids = self.centroids.to(codes.device)
         parts = [centroids[group][codes[:, group].long()] for group in range(len(centroids))]
         return torch.cat(parts, dim=1)
+
+    def inner(self, query: Tensor, codes: Tensor) -> Tensor:
+        """As above, as sums of inner products with centroids, which are computed once per query [1, section 3.3]."""
+        centroids = self.centroids.to(query.device)
+        groups, count, size = centroids.shape
+        products = torch.einsum("gcs,qgs->gcq", centroids, query.view(len(query), groups, size))
+        place = codes.long() + count * torch.arange(groups, device=codes.device)
+        return torch.nn.functional.embedding_bag(place, products.reshape(groups * count, -1), mode="sum").t()
 
     def tensors(self) -> dict[str, Tensor]:
         """`centroids`."""

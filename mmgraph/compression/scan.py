@@ -78,9 +78,7 @@ class CodeIndex:
         return scores, rows.gather(1, place)
 
     def _cosines(self, query: Tensor, rows: slice | Tensor) -> Tensor:
-        numbers, steps = self.codec.quantiser.factors(self.codes["codes"][rows])
-        scores = (query if steps is None else query * steps) @ numbers.t()
-        return scores.mul_(self.inverse_norms[rows])
+        return self.codec.quantiser.inner(query, self.codes["codes"][rows]) * self.inverse_norms[rows]
 
     def _agreement(self, query: Tensor, rows: slice | Tensor) -> Tensor:
         return query @ unpack_signs(self.codes["signs"][rows], self.codec.width).t()
