@@ -129,7 +129,8 @@ class EmbeddingTable:
         Raises:
             InputError: Counts the nodes and lists the first five ids.
         """
-        if bool(torch.isfinite(self.norms).all()):  # so is every number, and nothing more has to be read
+        # Not `self.norms`: those are kept, and vectors may have changed since. Finite norms come from finite numbers.
+        if bool(torch.isfinite(torch.linalg.vector_norm(self.vectors, dim=1)).all()):
             return
         # A norm may overflow. Smallest and largest carry NaN along and need no copy of the vectors, which isfinite makes.
         low, high = torch.aminmax(self.vectors, dim=1)
