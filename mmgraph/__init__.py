@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mmgraph.cluster.kmeans import kmeans
     from mmgraph.cluster.leiden import leiden
     from mmgraph.cluster.naming import name_clusters
+    from mmgraph.compression.measure import measure_forms
     from mmgraph.data.features import FeatureSpec, ModalityFeatures
     from mmgraph.data.graph import MultimodalGraph
     from mmgraph.data.raw import RawGraph
@@ -151,6 +152,7 @@ _HOME = {
     "load_ogb": "mmgraph.formats.ogb",
     "load_splits": "mmgraph.splits.base",
     "message_graph": "mmgraph.splits.message",
+    "measure_forms": "mmgraph.compression.measure",
     "name_clusters": "mmgraph.cluster.naming",
     "planted_graph": "mmgraph.synthetic.planted",
     "pretrain": "mmgraph.training.pretrain",
@@ -310,6 +312,7 @@ __all__ = [  # noqa: RUF022  (by topic)
     "evaluate_clustering",
     "kmeans",
     "leiden",
+    "measure_forms",
     "name_clusters",
     "Filter",
     "open_store",

@@ -25,7 +25,7 @@ LAYERS: list[set[str]] = [
     {"nn"},
     {"objectives", "inference"},
     {"tasks"},
-    {"baselines", "cluster", "datasets", "recommenders", "synthetic", "training"},
+    {"baselines", "cluster", "compression", "datasets", "recommenders", "synthetic", "training"},
     {"finetuning"},
     {"export", "audit", "sharing"},
     {"report"},

@@ -35,6 +35,7 @@ COMMANDS = {
     "evaluate": Command("mmgraph.cli.evaluate", "score a trained model and its controls on the tasks of a graph"),
     "embed": Command("mmgraph.cli.export", "write the embeddings of all nodes with their ids (same as export)"),
     "export": Command("mmgraph.cli.export", "write the embeddings of all nodes with their ids"),
+    "compress": Command("mmgraph.cli.compress", "measure smaller forms of embeddings, and write one of them"),
     "search": Command("mmgraph.cli.search", "find the nodes nearest to a text, an image or a node"),
     "serve": Command("mmgraph.cli.serve", "answer searches and recommendations over HTTP, with a page"),
     "cluster": Command(

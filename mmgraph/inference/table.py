@@ -136,7 +136,12 @@ class EmbeddingTable:
         Raises:
             InputError: Counts the nodes and lists the first five ids.
         """
-        good = torch.isfinite(self.vectors).all(dim=1)
+        # Not `self.norms`: those are kept, and vectors may have changed since. Finite norms come from finite numbers.
+        if bool(torch.isfinite(torch.linalg.vector_norm(self.vectors, dim=1)).all()):
+            return
+        # A norm may overflow. Smallest and largest carry NaN along and need no copy of the vectors, which isfinite makes.
+        low, high = torch.aminmax(self.vectors, dim=1)
+        good = torch.isfinite(low) & torch.isfinite(high)
         if not bool(good.all()):
             bad = self.node_ids[torch.nonzero(~good).flatten().numpy(force=True)].tolist()
             raise InputError(

@@ -27,10 +27,10 @@ from mmgraph.export.formats import FORMATS
 from mmgraph.export.qdrant import point_id
 from mmgraph.inference.table import EmbeddingTable
 
-APPROXIMATE = {"faiss-hnsw": 0.95, "faiss-ivfpq": 0.5, "usearch": 0.95}
+APPROXIMATE = {"faiss-hnsw": 0.95, "faiss-ivfpq": 0.5, "usearch": 0.95, "compressed": 0.95}
 """Recall@10 that these reach on 2,000 random vectors of 64 dimensions, the hardest case for an index."""
-NORMALISED = {"faiss", "faiss-hnsw", "faiss-ivfpq"}
-LOSSY = {"faiss-ivfpq"}
+NORMALISED = {"faiss", "faiss-hnsw", "faiss-ivfpq", "compressed"}
+LOSSY = {"faiss-ivfpq", "compressed"}
 SEARCHABLE = sorted(name for name, kind in FORMATS.items() if "graph" not in kind.options)
 KINDS = ("mixed", "integers")
 
