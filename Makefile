@@ -35,6 +35,7 @@ bench: $(VENV)/installed-dev
 	$(BIN)/python experiments/benchmarks/ranking.py
 	$(BIN)/python experiments/benchmarks/pretraining.py
 	$(BIN)/python experiments/benchmarks/filters.py
+	$(BIN)/python experiments/benchmarks/serving.py
 
 clean:
 	rm -rf $(VENV) runs

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -14,7 +18,6 @@ from torch import Tensor
 
 from mmgraph.errors import InputError
 from mmgraph.export.store import ROWS_PER_CHUNK
-from mmgraph.report.map import project
 
 FITTED_ON = 20_000
 """Nodes from which the axes are computed, evenly spread."""
@@ -42,17 +45,22 @@ class Plane:
         """Set when they will not change any more."""
         self.version = 0
         self._thread: threading.Thread | None = None
+        self._child: subprocess.Popen[bytes] | None = None
+        self._changing = threading.Lock()
         self.answers: dict[Any, bytes] = {}
         """Answers that were made from this version."""
 
     def start(self) -> None:
-        """Begin to compute."""
-        self._thread = threading.Thread(target=self._run, name="mmgraph-map", daemon=True)
+        """Begin to compute. The thread is no daemon: one that is in the middle of a computation when Python ends aborts it."""
+        self._thread = threading.Thread(target=self._run, name="mmgraph-map")
         self._thread.start()
 
     def stop(self) -> None:
-        """Give up at the next step; nothing is read after this."""
-        self._stopped.set()
+        """Give up; nothing is read after this."""
+        with self._changing:
+            self._stopped.set()
+            if self._child is not None:
+                self._child.kill()
 
     @property
     def points(self) -> NDArray[np.float32] | None:
@@ -63,8 +71,8 @@ class Plane:
         try:
             self._publish(self._principal())
             if self._count <= TSNE_NODES and not self._stopped.is_set():
-                self._publish(project(self._vectors(0, self._count), seed=0).astype(np.float32))
-        except (InputError, RuntimeError, ValueError, MemoryError) as error:
+                self._publish(self._neighbouring())
+        except (InputError, OSError, RuntimeError, ValueError, MemoryError) as error:
             if not self._stopped.is_set():
                 _logger.warning("map: %s", error)
         finally:
@@ -79,7 +87,7 @@ class Plane:
     def _principal(self) -> NDArray[np.float32]:
         count = self._count
         rows = np.unique(np.linspace(0, count - 1, min(count, FITTED_ON)).astype(np.int64))
-        sample = torch.nn.functional.normalize(self._read(rows), dim=1).double()
+        sample = torch.nn.functional.normalize(torch.from_numpy(self._vectors(rows)), dim=1).double()
         mean = sample.mean(dim=0)
         _, axes = torch.linalg.eigh((sample - mean).T @ (sample - mean))
         axes = axes[:, -2:].flip(1)
@@ -87,15 +95,35 @@ class Plane:
         axes = axes * torch.sign(axes.gather(0, axes.abs().argmax(dim=0, keepdim=True)))
         points = np.zeros((count, 2), dtype=np.float32)
         for start in range(0, count, ROWS_PER_CHUNK):
-            if self._stopped.is_set():
-                break
-            unit = torch.nn.functional.normalize(torch.from_numpy(self._vectors(start, start + ROWS_PER_CHUNK)), dim=1)
+            part = np.arange(start, min(start + ROWS_PER_CHUNK, count))
+            unit = torch.nn.functional.normalize(torch.from_numpy(self._vectors(part)), dim=1)
             placed = (unit.double() - mean) @ axes
             points[start : start + len(placed), : axes.size(1)] = placed.numpy()
         low, high = points.min(axis=0), points.max(axis=0)
         placed_between: NDArray[np.float32] = ((points - low) / np.maximum(high - low, 1e-12)).astype(np.float32)
         return placed_between
 
-    def _vectors(self, start: int, stop: int) -> NDArray[np.float32]:
-        found: NDArray[np.float32] = self._read(np.arange(start, min(stop, self._count))).numpy()
-        return found
+    def _neighbouring(self) -> NDArray[np.float32]:
+        vectors = self._vectors(np.arange(self._count))
+        with TemporaryDirectory(prefix="mmgraph-map-") as folder:
+            source, target = Path(folder) / "vectors.npy", Path(folder) / "points.npy"
+            np.save(source, vectors)
+            command = [sys.executable, "-m", "mmgraph.serve.tsne", str(source), str(target)]
+            with self._changing:
+                self._check()
+                self._child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            _, errors = self._child.communicate()
+            if self._child.returncode:
+                raise RuntimeError(f"t-SNE failed: {errors.decode(errors='replace').strip()[-200:]}")
+            points: NDArray[np.float32] = np.load(target)
+            return points
+
+    def _vectors(self, positions: NDArray[np.int64]) -> NDArray[np.float32]:
+        with self._changing:
+            self._check()
+            found: NDArray[np.float32] = self._read(positions).numpy()
+            return found
+
+    def _check(self) -> None:
+        if self._stopped.is_set():
+            raise RuntimeError("stopped")

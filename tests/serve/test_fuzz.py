@@ -80,4 +80,4 @@ def test_anything_is_answered(workspace, mode) -> None:
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("mode", list(GenerationMode))
 def test_anything_is_answered_ten_thousand_times(workspace, mode) -> None:
-    assert sum(fuzz(workspace, mode, 700).values()) > 5_000
+    assert sum(fuzz(workspace, mode, 700).values()) > 4_500
