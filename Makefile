@@ -30,9 +30,11 @@ bench: $(VENV)/installed-dev
 	$(BIN)/python experiments/benchmarks/gnn.py
 	$(BIN)/python experiments/benchmarks/encoding.py
 	$(BIN)/python experiments/benchmarks/tables.py
+	$(BIN)/python experiments/benchmarks/export.py
 	$(BIN)/python experiments/benchmarks/synthetic.py --sizes 1000000,10000000
 	$(BIN)/python experiments/benchmarks/ranking.py
 	$(BIN)/python experiments/benchmarks/pretraining.py
+	$(BIN)/python experiments/benchmarks/filters.py
 	$(BIN)/python experiments/benchmarks/serving.py
 
 clean:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mmgraph.cluster.kmeans import kmeans
     from mmgraph.cluster.leiden import leiden
     from mmgraph.cluster.naming import name_clusters
+    from mmgraph.compression.measure import measure_forms
     from mmgraph.data.features import FeatureSpec, ModalityFeatures
     from mmgraph.data.graph import MultimodalGraph
     from mmgraph.data.raw import RawGraph
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from mmgraph.encoders.by_name import encode
     from mmgraph.errors import InputError, MissingExtraError
     from mmgraph.export.base import open_store, read_table, write_table
+    from mmgraph.export.filters import Filter, parse_filter
     from mmgraph.finetuning.config import FinetuneConfig
     from mmgraph.finetuning.finetune import finetune, resume_finetune
     from mmgraph.formats.bundle import Bundle
@@ -48,12 +50,16 @@ if TYPE_CHECKING:
     from mmgraph.formats.tables.mapping import EdgeTable, InteractionTable, NodeTable, TablesMapping, load_mapping
     from mmgraph.inference.compose import compose_query
     from mmgraph.inference.embed import embed
-    from mmgraph.inference.levels import Blend
+    from mmgraph.inference.levels import Blend, Hybrid
     from mmgraph.inference.query import QueryEncoder
     from mmgraph.inference.table import EmbeddingTable
     from mmgraph.nn.encoder import EncoderConfig, GraphEncoder
     from mmgraph.nn.saving import load_encoder, save_encoder
     from mmgraph.nn.sign import SignEncoder
+    from mmgraph.report.figures import plot_curves, plot_map
+    from mmgraph.sharing.dataset_card import write_dataset_card
+    from mmgraph.sharing.model_card import write_model_card
+    from mmgraph.sharing.transfer import pull_model, push_model
     from mmgraph.splits.base import Split, load_splits, save_splits
     from mmgraph.splits.content import content_groups
     from mmgraph.splits.edges import (
@@ -88,10 +94,12 @@ if TYPE_CHECKING:
     from mmgraph.tasks.split_folder import split_folder
     from mmgraph.training.config import PretrainConfig
     from mmgraph.training.evaluate import evaluate_run
+    from mmgraph.training.loading import load_model
     from mmgraph.training.pretrain import pretrain, resume
 
 _HOME = {
     "Blend": "mmgraph.inference.levels",
+    "Hybrid": "mmgraph.inference.levels",
     "Bundle": "mmgraph.formats.bundle",
     "Clustering": "mmgraph.cluster.clustering",
     "EdgeTable": "mmgraph.formats.tables.mapping",
@@ -140,19 +148,27 @@ _HOME = {
     "load_encoder": "mmgraph.nn.saving",
     "load_graph": "mmgraph.data.store",
     "load_mapping": "mmgraph.formats.tables.mapping",
+    "load_model": "mmgraph.training.loading",
     "load_ogb": "mmgraph.formats.ogb",
     "load_splits": "mmgraph.splits.base",
     "message_graph": "mmgraph.splits.message",
+    "measure_forms": "mmgraph.compression.measure",
     "name_clusters": "mmgraph.cluster.naming",
     "planted_graph": "mmgraph.synthetic.planted",
     "pretrain": "mmgraph.training.pretrain",
+    "plot_curves": "mmgraph.report.figures",
+    "plot_map": "mmgraph.report.figures",
+    "pull_model": "mmgraph.sharing.transfer",
+    "push_model": "mmgraph.sharing.transfer",
     "raw_from_networkx": "mmgraph.formats.networkx",
     "read_bundle": "mmgraph.tasks.bundle_folder",
     "read_format": "mmgraph.formats.registry",
     "read_mm_graph": "mmgraph.formats.mm_graph",
     "read_mmrec": "mmgraph.formats.mmrec",
     "read_recbole": "mmgraph.formats.recbole",
+    "Filter": "mmgraph.export.filters",
     "open_store": "mmgraph.export.base",
+    "parse_filter": "mmgraph.export.filters",
     "read_table": "mmgraph.export.base",
     "read_tables": "mmgraph.formats.tables",
     "resplit": "mmgraph.splits.recipe",
@@ -183,9 +199,11 @@ _HOME = {
     "user_item_graph": "mmgraph.synthetic.user_item",
     "write_bundle": "mmgraph.tasks.bundle_folder",
     "write_clusters": "mmgraph.cluster.clustering",
+    "write_dataset_card": "mmgraph.sharing.dataset_card",
     "write_format": "mmgraph.formats.registry",
     "write_mm_graph": "mmgraph.formats.mm_graph",
     "write_mmrec": "mmgraph.formats.mmrec",
+    "write_model_card": "mmgraph.sharing.model_card",
     "write_recbole": "mmgraph.formats.recbole",
     "write_synthetic_graph": "mmgraph.synthetic.writing",
     "write_table": "mmgraph.export.base",
@@ -276,12 +294,14 @@ __all__ = [  # noqa: RUF022  (by topic)
     "fit_baseline",
     "label_propagation_accuracy",
     "load_encoder",
+    "load_model",
     "pretrain",
     "resume",
     "resume_finetune",
     "save_encoder",
     # use
     "Blend",
+    "Hybrid",
     "Clustering",
     "EmbeddingTable",
     "InputError",
@@ -292,10 +312,19 @@ __all__ = [  # noqa: RUF022  (by topic)
     "evaluate_clustering",
     "kmeans",
     "leiden",
+    "measure_forms",
     "name_clusters",
+    "Filter",
     "open_store",
+    "plot_curves",
+    "plot_map",
+    "pull_model",
+    "push_model",
+    "parse_filter",
     "read_table",
     "write_clusters",
+    "write_dataset_card",
+    "write_model_card",
     "write_table",
 ]
 

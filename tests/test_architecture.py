@@ -16,7 +16,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # A layer may import the layers before it, and its own files.
 LAYERS: list[set[str]] = [
     {"errors"},
-    {"compiled", "files", "seeding", "progress", "versions"},
+    {"compiled", "files", "notebook", "seeding", "progress", "versions"},
     {"config", "metrics"},
     {"data"},
     {"splits"},
@@ -25,9 +25,9 @@ LAYERS: list[set[str]] = [
     {"nn"},
     {"objectives", "inference"},
     {"tasks"},
-    {"baselines", "cluster", "datasets", "recommenders", "synthetic", "training"},
+    {"baselines", "cluster", "compression", "datasets", "recommenders", "synthetic", "training"},
     {"finetuning"},
-    {"export", "audit"},
+    {"export", "audit", "sharing"},
     {"report"},
     {"serve"},
     {"cli"},
@@ -67,6 +67,7 @@ OPTIONAL = (
     "qdrant_client",
     "duckdb",
     "usearch",
+    "huggingface_hub",
 )
 
 

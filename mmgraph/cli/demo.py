@@ -37,6 +37,9 @@ def run(args: Namespace) -> None:
     steps = config.steps if args.steps is None else args.steps
     report = run_demo(args.out, replace(config, steps=steps, device=args.device), note=note)
     write_line(str(report))
+    note(
+        f"search it in a browser: mmgraph serve --run {args.out}/runs/joint --graph {args.out}/data/{config.datasets[0]}"
+    )
 
 
 def kept(args: Namespace) -> str:

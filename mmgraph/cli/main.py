@@ -35,12 +35,16 @@ COMMANDS = {
     "evaluate": Command("mmgraph.cli.evaluate", "score a trained model and its controls on the tasks of a graph"),
     "embed": Command("mmgraph.cli.export", "write the embeddings of all nodes with their ids (same as export)"),
     "export": Command("mmgraph.cli.export", "write the embeddings of all nodes with their ids"),
+    "compress": Command("mmgraph.cli.compress", "measure smaller forms of embeddings, and write one of them"),
     "search": Command("mmgraph.cli.search", "find the nodes nearest to a text, an image or a node"),
     "serve": Command("mmgraph.cli.serve", "answer searches and recommendations over HTTP, with a page"),
     "cluster": Command(
         "mmgraph.cli.cluster", "group the nodes by embeddings or edges, name the groups, compare with labels"
     ),
     "audit-split": Command("mmgraph.cli.audit_split", "look for held-out data that reaches training"),
+    "card": Command("mmgraph.cli.card", "describe a trained model, or a graph, in a folder that can be shared"),
+    "push": Command("mmgraph.cli.push", "put such a folder somewhere else, or on the Hugging Face Hub"),
+    "pull": Command("mmgraph.cli.pull", "fetch a model from a folder or the Hugging Face Hub"),
     "doctor": Command("mmgraph.cli.doctor", "show versions, extras, devices and caches"),
 }
 

@@ -28,7 +28,7 @@ def build_parser() -> ArgumentParser:
         'search --run runs/joint --graph data/openmoji --text "laughing out loud" -k 5',
         "search --embeddings openmoji.parquet --id 1F600 --json",
         'search --run runs/joint --graph data/openmoji --like 1F697 --text "emergency" --not "taxi"',
-        "search --embeddings stores/movielens --id user:196 --type movie",
+        "search --embeddings stores/movielens --id user:196 --type movie --where 'year >= 1990'",
     )
     parser.add_argument(
         "--embeddings", type=Path | None, help="Exported embeddings in any format; computed from --run otherwise."
@@ -45,6 +45,11 @@ def build_parser() -> ArgumentParser:
     parser.add_argument("--weight", type=float | None, help="Of --text and --image beside --like; 1 by default.")
     parser.add_argument("--not-weight", dest="without_weight", type=float | None, help="Of --not; 0.5 by default.")
     parser.add_argument("--type", type=str | None, help="Search among nodes of this type only.")
+    parser.add_argument(
+        "--where",
+        type=str | None,
+        help="Search among the nodes that fit a filter only, as 'price < 20 and within 2 of \"p7\"'; within needs --graph.",
+    )
     parser.add_argument("-k", type=int, default=10, help="Number of results.")
     parser.add_argument("--device", type=str, default="cpu", help="Where models run.")
     parser.add_argument("--json", action="store_true", help="Print one JSON object per result.")
@@ -54,8 +59,12 @@ def build_parser() -> ArgumentParser:
 def run(args: Namespace) -> None:
     """Search and print the results."""
     _check(args)
+    from mmgraph.data.store import load_graph
+    from mmgraph.export.filters import parse_filter
     from mmgraph.export.queries import id_from_text, open_embeddings, query_vector
 
+    where = None if args.where is None else parse_filter(args.where)
+    graph = load_graph(args.graph) if where is not None and where.needs_graph and args.graph is not None else None
     with open_embeddings(args.embeddings, run=args.run, graph=args.graph, device=args.device) as store:
         text = args.id if args.id is not None else args.like
         node = None if text is None else id_from_text(store, text, where="--id" if args.id is not None else "--like")
@@ -71,7 +80,7 @@ def run(args: Namespace) -> None:
             encoder=_query_encoder(args, store) if _has_content(args) else None,
         )
         # One more, because a node finds itself.
-        found = store.search(query, args.k + (own >= 0), node_type=args.type)
+        found = store.search(query, args.k + (own >= 0), node_type=args.type, where=where, graph=graph)
     hits = zip(found.positions[0].tolist(), found.scores[0].tolist(), strict=True)
     others = [(position, score) for position, score in hits if position not in (own, -1)][: args.k]
     rows = [_row(found.rows, rank, *hit) for rank, hit in enumerate(others, start=1)]

@@ -15,6 +15,7 @@ from mmgraph.data.features import ModalityFeatures
 from mmgraph.data.ids import NodeIds
 from mmgraph.data.relation import Relation
 from mmgraph.errors import InputError, first_few, unknown_choice
+from mmgraph.notebook import counts_html
 
 CHECKED_AT_ONCE = 2**20
 """Edges that `check_relations` looks at in one go."""
@@ -164,6 +165,15 @@ class MultimodalGraph:
         parts += [f"{r.num_edges:,} x {name}" for name, r in self.relations.items()]
         parts += [f"{name}:{f.spec.encoder}[{f.spec.dim}]" for name, f in self.features.items()]
         return f"MultimodalGraph({self.name!r}: {', '.join(parts)})"
+
+    def _repr_html_(self) -> str:
+        summary = self.summary()
+        modalities = {
+            name: f"{item['present']:,} by {item['encoder']}, {item['dim']:,}-d"
+            for name, item in summary["modalities"].items()
+        }
+        relations = {name: relation["num_edges"] for name, relation in summary["relations"].items()}
+        return counts_html(f"MultimodalGraph {self.name}", summary["node_types"], relations, modalities)
 
 
 def check_nodes(where: str, num_nodes: int, node_types: Sequence[str], node_type: Tensor) -> None:

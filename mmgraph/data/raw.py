@@ -14,6 +14,7 @@ from mmgraph.data.graph import check_nodes, check_relations
 from mmgraph.data.ids import NodeIds
 from mmgraph.data.relation import Relation
 from mmgraph.errors import InputError
+from mmgraph.notebook import counts_html
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,3 +65,9 @@ class RawGraph:
             f"{sum(item is not None for item in items):,} with {modality}" for modality, items in self.content.items()
         ]
         return f"RawGraph({self.name!r}: {', '.join(parts)})"
+
+    def _repr_html_(self) -> str:
+        counts = torch.bincount(self.node_type, minlength=len(self.node_types)).tolist()
+        relations = {name: relation.num_edges for name, relation in self.relations.items()}
+        present = {name: f"{sum(item is not None for item in items):,}" for name, items in self.content.items()}
+        return counts_html(f"RawGraph {self.name}", dict(zip(self.node_types, counts, strict=True)), relations, present)

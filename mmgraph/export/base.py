@@ -37,7 +37,9 @@ def write_table(
         upsert: Add to what is there: vectors of known ids are replaced, new ids appended, all others kept.
         allow_zero: Accept zero vectors, in formats that do not rank by cosine themselves; NaN and infinity are never
             accepted.
-        **options: `graph` (the graph, for `graphml` and `gexf`); `url` (a server, for `qdrant`).
+        **options: `graph` (the graph, for `graphml` and `gexf`); `url` (a server, for `qdrant`);
+            `form` (such as `int8` or `dims:128`), `inner` (a format) and `seed`, for
+            `compressed`.
 
     Returns:
         The path.

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from mmgraph.errors import InputError, require
 from mmgraph.export.folder import store_folder
@@ -57,6 +58,8 @@ def write_duckdb(table: EmbeddingTable, path: Path, *, overwrite: bool = False) 
 class DuckStore(Store):
     """The database, opened again to be read."""
 
+    compare_up_to = 0  # SQL filters as fast as vectors are read
+
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         duckdb = require("duckdb", extra="duckdb")
@@ -89,16 +92,22 @@ class DuckStore(Store):
         query: np.ndarray,
         k: int,
         node_type: str | None,
-        among: np.ndarray | None,  # noqa: ARG002
+        among: np.ndarray | None,
     ) -> tuple[np.ndarray, np.ndarray]:
         chosen, values = ("", []) if node_type is None else ("WHERE type = ?", [node_type])
+        # A cursor is a connection of its own, so that searches in several threads do not share `chosen`.
+        cursor = self.connection.cursor()
+        if node_type is None and among is not None:
+            chosen = "WHERE id IN (SELECT id FROM chosen)"
+            cursor.register("chosen", pa.table({"id": self.node_ids.arrow.take(pa.array(among))}))
         question = (
             f"SELECT id, array_cosine_similarity(vector, ?::FLOAT[{self.dim}]) AS score FROM nodes {chosen} "
             f"ORDER BY score DESC, rowid LIMIT {k}"
         )
 
         def ask(vector: np.ndarray) -> tuple[np.ndarray, list[float]]:
-            found = self.connection.execute(question, [vector.tolist(), *values]).fetchall()
+            found = cursor.execute(question, [vector.tolist(), *values]).fetchall()
             return self._positions_of([node for node, _ in found]), [score for _, score in found]
 
-        return self._padded(map(ask, query), len(query), k)
+        with cursor:
+            return self._padded(map(ask, query), len(query), k)

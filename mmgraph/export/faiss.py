@@ -30,6 +30,14 @@ CODE_BITS = 8
 """Bits per group of dimensions in a product quantiser; 256 centroids need as many vectors to learn from."""
 VECTORS_PER_CENTROID = 32
 """How many vectors at most a centroid is learnt from: with 63,436 x 384 on one core, 38 s instead of 280 s."""
+HNSW_FILTERED = 512
+"""Width of the search that is divided by the share of nodes that may be found."""
+WALK_PER_ROW = 17.5
+"""A step in width takes as long as to compare with so many vectors (63,436 x 384: 3.5 and 0.2 microseconds)."""
+TIED = 1e-6
+"""Cosines that differ by less may belong to equal vectors: Faiss adds in an order that depends on the place of a vector."""
+CANDIDATES = 64
+"""Nodes beyond `k` among which those with the same score are looked for."""
 MATRIX_QUERIES = 5
 """From so many queries on, one matrix product is faster than the scan of each query through `IndexFlatIP` (faiss 1.15,
 64,000 x 384, one core: 5 ms per query, a product 25 ms for 8 and 35 ms for 16)."""
@@ -152,6 +160,13 @@ class FaissStore(Store):
         self._check("count", self.index.ntotal, self.count)
         self.exact = self.manifest["store"] == "faiss"
         self._ivf = isinstance(self.index, faiss.IndexIVF)
+        self._flat = self.index  # to compare with every vector
+        if self._ivf:  # looking into all cells for one in so many takes as long as looking into some for all
+            self.compare_up_to = self.count // PROBED_SHARE
+        elif not self.exact:
+            self._flat = faiss.downcast_index(self.index.storage)
+            # The fewer may be found, the wider the walk has to be: `rows` vectors take as long as one of this width.
+            self.compare_up_to = math.isqrt(int(HNSW_FILTERED * WALK_PER_ROW * self.count))
 
     def _vectors_at(self, positions: np.ndarray) -> np.ndarray:
         faiss = require("faiss", extra="faiss")
@@ -170,16 +185,42 @@ class FaissStore(Store):
         if self.exact and among is None and len(query) >= MATRIX_QUERIES:
             return self._search_matrix(query, k)
         faiss = require("faiss", extra="faiss")
-        options: dict[str, Any] = {} if among is None else {"sel": faiss.IDSelectorBatch(among)}
-        if self.manifest["store"] == "faiss-hnsw":
-            options["efSearch"] = max(2 * k, self.index.hnsw.efSearch)
-            params = faiss.SearchParametersHNSW(**options)
-        elif self._ivf:
+        if self.exact and among is not None:
+            return self._search_exactly(query, k, among)
+        options = self._only(among)
+        if self._ivf:
             params = faiss.SearchParametersIVF(nprobe=self.index.nprobe, **options)
+        elif self.exact:
+            params = faiss.SearchParameters()
         else:
-            params = faiss.SearchParameters(**options)
+            wide = 0 if among is None else HNSW_FILTERED * self.count // len(among)
+            params = faiss.SearchParametersHNSW(efSearch=max(2 * k, self.index.hnsw.efSearch, wide), **options)
         scores, positions = self.index.search(query, k, params=params)
         return positions, np.where(positions < 0, -np.inf, scores)
+
+    def _search_exactly(self, query: np.ndarray, k: int, among: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        faiss = require("faiss", extra="faiss")
+        cells = {"nprobe": self.index.nlist} if self._ivf else {}
+        kind = faiss.SearchParametersIVF if self._ivf else faiss.SearchParameters
+        params = kind(**cells, **self._only(among))
+        more = min(k + CANDIDATES, len(among))
+        scores, positions = self._flat.search(query, more, params=params)
+        # Where the order of sums may decide, add again in an order that is the same for all, so that equal ones are tied.
+        tied = np.flatnonzero((np.diff(scores[:, : k + 1], axis=1) > -TIED).any(axis=1))
+        for row in () if self._ivf else tied:
+            enough = more == len(among) or scores[row, -1] < scores[row, k - 1] - TIED
+            nodes = np.sort(positions[row]) if enough else among
+            positions[row, :k], scores[row, :k] = super()._search_exactly(query[row : row + 1], k, nodes)
+        return positions[:, :k], scores[:, :k]
+
+    def _only(self, among: np.ndarray | None) -> dict[str, Any]:
+        """A selector of these positions, if there are any."""
+        if among is None:
+            return {}
+        faiss = require("faiss", extra="faiss")
+        allowed = np.zeros(self.count, dtype=bool)
+        allowed[among] = True
+        return {"sel": faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))}
 
     def _search_matrix(self, query: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Compare many queries with every vector, some queries at a time."""

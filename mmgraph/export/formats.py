@@ -64,6 +64,13 @@ FORMATS: dict[str, TableFormat] = {
         "usearch:write_usearch", store="usearch:UsearchStore", extra="usearch", module="usearch", zero=False
     ),
     "safetensors": TableFormat("safetensors:write_safetensors", "safetensors:read_safetensors"),
+    "compressed": TableFormat(
+        "compressed:write_compressed",
+        store="compressed:open_compressed",
+        zero=False,
+        options=("form", "inner", "seed"),
+        update="compressed:upsert_compressed",
+    ),
     "projector": TableFormat("projector:write_projector", "projector:read_projector"),
     "graphml": TableFormat(
         "networkx:write_graphml", "networkx:read_graphml", folder=False, suffix=".graphml", options=("graph",)
@@ -71,3 +78,6 @@ FORMATS: dict[str, TableFormat] = {
     "gexf": TableFormat("networkx:write_gexf", "networkx:read_gexf", folder=False, suffix=".gexf", options=("graph",)),
 }
 """Formats by name. A new one is one file and one line here."""
+
+INNER = ("parquet", "npy", "safetensors", "faiss", "faiss-hnsw", "faiss-ivfpq", "usearch", "lancedb", "duckdb")
+"""Formats that `compressed` can keep narrower vectors in."""

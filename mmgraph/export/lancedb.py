@@ -36,6 +36,8 @@ def write_lancedb(table: EmbeddingTable, path: Path, *, overwrite: bool = False)
 class LanceStore(Store):
     """The database, opened again."""
 
+    compare_up_to = 2000
+
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         lancedb = require("lancedb", extra="lancedb")
@@ -58,8 +60,11 @@ class LanceStore(Store):
         query: np.ndarray,
         k: int,
         node_type: str | None,
-        among: np.ndarray | None,  # noqa: ARG002
+        among: np.ndarray | None,
     ) -> tuple[np.ndarray, np.ndarray]:
+        if node_type is None and among is not None:
+            return self._search_and_keep(query, k, among)
+
         def ask(vector: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             question = self.nodes.search(vector, vector_column_name="vector").distance_type("cosine").limit(k)
             if node_type is not None:

@@ -29,6 +29,8 @@ COLLECTION = "nodes"
 """Name of the collection in a folder; on a server it has the name of the folder."""
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "mmgraph")
 POINTS_PER_REQUEST = 1024
+IDS_PER_FILTER = 10_000
+"""A server is told which points may be found if there are at most so many; otherwise more are fetched and some kept."""
 API_KEY = "QDRANT_API_KEY"
 
 
@@ -142,6 +144,8 @@ class QdrantStore(Store):
         super().__init__(path)
         self.name = self.manifest.get("collection", COLLECTION)
         self.exact = "url" not in self.manifest
+        if not self.exact:
+            self.compare_up_to = 0  # vectors stay on the server, which filters by id
         self.client = _connect(path, self.manifest.get("url"))
         try:
             if not self.client.collection_exists(self.name):
@@ -171,10 +175,16 @@ class QdrantStore(Store):
         query: np.ndarray,
         k: int,
         node_type: str | None,
-        among: np.ndarray | None,  # noqa: ARG002
+        among: np.ndarray | None,
     ) -> tuple[np.ndarray, np.ndarray]:
         models = require("qdrant_client.models", extra="qdrant")
         chosen = None
+        if node_type is None and among is not None:
+            if self.exact or len(among) > IDS_PER_FILTER:
+                return self._search_and_keep(query, k, among)
+            chosen = models.Filter(
+                must=[models.HasIdCondition(has_id=[point_id(node) for node in self.node_ids[among]])]
+            )
         if node_type is not None:
             condition = models.FieldCondition(key="type", match=models.MatchValue(value=node_type))
             chosen = models.Filter(must=[condition])

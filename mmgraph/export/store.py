@@ -11,8 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mmgraph.data.graph import MultimodalGraph
 from mmgraph.data.ids import NodeIds
 from mmgraph.errors import InputError, first_few, unknown_choice
+from mmgraph.export.filters import Filter, parse_filter
 from mmgraph.export.folder import read_manifest, read_rows
 from mmgraph.export.hits import Hits
 from mmgraph.export.manifest import from_rows
@@ -20,6 +22,24 @@ from mmgraph.inference.search import unit_queries
 from mmgraph.inference.table import EmbeddingTable
 
 ROWS_PER_CHUNK = 16_384
+OVERFETCH = (2, 32)
+"""How many times `k` of the nodes that may be found are hoped for, at first and where that was not enough: a filter that
+goes along with the vectors leaves few of the nearest nodes."""
+
+
+def score_rows(vectors: np.ndarray, query: np.ndarray, norms: np.ndarray) -> np.ndarray:
+    """Cosine of each row with a query of unit length, `[num_rows]`; 0 for a zero vector.
+
+    Not by a matrix product: there, the place of a row changes its last bit, and equal vectors would not be tied.
+
+    Args:
+        vectors: `[num_rows, dim]`.
+        query: `[dim]`.
+        norms: Length of each row, `[num_rows]`.
+    """
+    products: np.ndarray = np.einsum("nd,d->n", vectors, query)
+    cosines: np.ndarray = np.divide(products, norms, out=np.zeros_like(products), where=norms > 0)
+    return cosines
 
 
 class Store(ABC):
@@ -37,6 +57,11 @@ class Store(ABC):
 
     exact = True
     """Whether a search finds the very nearest nodes."""
+    compare_up_to = 1000
+    """If at most so many nodes may be found, the query is compared with each of them; otherwise the index is asked.
+
+    Subclasses set what `experiments/benchmarks/filters.py` measured: where comparing takes as long as asking.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -87,33 +112,45 @@ class Store(ABC):
             return torch.empty(0, self.dim)
         return torch.from_numpy(self._vectors_at(positions).reshape(len(positions), self.dim))
 
-    def search(self, query: Tensor, k: int = 10, *, node_type: str | None = None) -> Hits:
+    def search(
+        self,
+        query: Tensor,
+        k: int = 10,
+        *,
+        node_type: str | None = None,
+        where: str | Filter | None = None,
+        graph: MultimodalGraph | None = None,
+    ) -> Hits:
         """Find the nodes with the highest cosine.
 
-        If an approximate index finds fewer than `k` nodes although there are enough, which happens among the nodes of a
-        rare type, the query is answered exactly.
+        If few nodes have the type and fit the filter (`compare_up_to`), and wherever the index finds fewer than `k`
+        although there are enough, the query is compared with every node that may be found, which is exact.
 
         Args:
             query: `[num_queries, dim]` or `[dim]`.
             k: Number of nodes per query; if there are fewer, all of them are returned.
             node_type: Search among the nodes of this type only.
+            where: Search among the nodes that this filter leaves only (`mmgraph.export.filters`).
+            graph: For `within` in the filter.
 
         Raises:
-            InputError: If `k < 1`, the width differs, a query is zero, NaN or infinite, or there is no such type.
+            InputError: If `k < 1`, the width differs, a query is zero, NaN or infinite, there is no such type, or the
+                filter does not fit the store.
         """
         if k < 1:
             raise InputError(f"search: k must be at least 1, got {k}")
         unit = unit_queries(query, self.dim).numpy()
-        among = None
-        if node_type is not None:
-            if node_type not in self.manifest["node_types"]:
-                raise unknown_choice("node type", node_type, self.manifest["node_types"])
-            among = np.flatnonzero(self._types == node_type)
+        among = self._candidates(node_type, where, graph)
         k = min(k, self.count if among is None else len(among))
         if k == 0 or len(unit) == 0:
             empty = torch.empty(len(unit), k)
             return Hits(empty.long(), empty, self.rows)
-        positions, scores = self._search(np.ascontiguousarray(unit), k, node_type, among)
+        native = self.exact and where is None  # a library that compares with every node of a type itself
+        if among is not None and not native and len(among) <= max(k, self.compare_up_to):
+            positions, scores = self._search_exactly(unit, k, among)
+        else:
+            kind = node_type if where is None else None
+            positions, scores = self._search(np.ascontiguousarray(unit), k, kind, among)
         short = np.flatnonzero((positions < 0).any(axis=1))
         if len(short):
             everything = np.arange(self.count) if among is None else among
@@ -122,6 +159,21 @@ class Store(ABC):
         order = np.lexsort((positions, -scores), axis=-1)
         positions, scores = np.take_along_axis(positions, order, 1), np.take_along_axis(scores, order, 1)
         return Hits(torch.from_numpy(positions), torch.from_numpy(scores), self.rows)
+
+    def _candidates(
+        self, node_type: str | None, where: str | Filter | None, graph: MultimodalGraph | None
+    ) -> np.ndarray | None:
+        """Ascending positions of the nodes that may be found; `None` means all."""
+        among = None
+        if node_type is not None:
+            if node_type not in self.manifest["node_types"]:
+                raise unknown_choice("node type", node_type, self.manifest["node_types"])
+            among = np.flatnonzero(self._types == node_type)
+        if where is not None:
+            chosen = (parse_filter(where) if isinstance(where, str) else where).mask(self.rows, graph=graph)
+            chosen = chosen if among is None else np.intersect1d(chosen, among, assume_unique=True)
+            among = None if len(chosen) == self.count else chosen
+        return among
 
     def table(self, *, verify: bool = True) -> EmbeddingTable:
         """Read everything back as a table.
@@ -152,17 +204,40 @@ class Store(ABC):
         Args:
             query: `[num_queries, dim]`, float32.
             k: At most the number of candidates.
-            node_type: Search among this type.
-            among: Ascending positions of the nodes of that type; `None` without a type.
+            node_type: Search among this type; a library that filters by type itself need not read `among`.
+            among: Ascending positions of the nodes that may be found, at least one; `None` means all. Without a
+                `node_type` they are those of a filter.
         """
 
+    def _search_and_keep(self, query: np.ndarray, k: int, among: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Ask for so many of all nodes that about `2 k` of them may be found, and keep these; then for more.
+
+        What an exact store finds in this way is exact; where it finds fewer than `k`, `search` compares with all.
+        """
+        allowed = np.zeros(self.count + 1, dtype=bool)  # the last one is position -1
+        allowed[among] = True
+        positions, scores = self._padded((), len(query), k)
+        short = np.arange(len(query))
+        for factor in OVERFETCH:
+            wanted = min(self.count, factor * k * -(-self.count // len(among)))
+            nodes, cosines = self._search(query[short], wanted, None, None)
+            kept = [np.flatnonzero(allowed[row])[:k] for row in nodes]
+            found = [(nodes[row, inside], cosines[row, inside]) for row, inside in enumerate(kept)]
+            positions[short], scores[short] = self._padded(found, len(short), k)
+            short = short[[len(inside) < k for inside in kept]]
+            if len(short) == 0 or wanted == self.count:
+                break
+        return positions, scores
+
     def _search_exactly(self, query: np.ndarray, k: int, among: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Compare with every node of `among`, at least `k` of them; arguments and result as in `_search`."""
         positions = np.full((len(query), 0), -1, dtype=np.int64)
         scores = np.zeros((len(query), 0), dtype=np.float32)
         for start in range(0, len(among), ROWS_PER_CHUNK):
             rows = among[start : start + ROWS_PER_CHUNK]
             vectors = self._vectors_at(rows)
-            found = query @ (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).T
+            norms = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))
+            found = np.stack([score_rows(vectors, vector, norms) for vector in query])
             scores = np.concatenate([scores, found], axis=1)
             positions = np.concatenate([positions, np.broadcast_to(rows, found.shape)], axis=1)
             best = np.argsort(-scores, axis=1, kind="stable")[:, :k]

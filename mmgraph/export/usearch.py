@@ -65,16 +65,11 @@ class UsearchStore(Store):
         node_type: str | None,  # noqa: ARG002
         among: np.ndarray | None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        # The library filters in C++ only: ask for so many that about twice `k` of the type are among them. Where that
-        # is not enough, `Store.search` compares with every node of the type.
-        wanted = k if among is None else min(self.count, 2 * k * -(-self.count // len(among)))
-        allowed = np.zeros(self.count, dtype=bool)
-        allowed[slice(None) if among is None else among] = True
+        if among is not None:  # the library filters in C++ only
+            return self._search_and_keep(query, k, among)
 
         def ask(vector: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            found = self.index.search(vector, wanted, threads=1)
-            keys = np.asarray(found.keys, dtype=np.int64)
-            inside = np.flatnonzero(allowed[keys])[:k]
-            return keys[inside], 1 - np.asarray(found.distances, dtype=np.float32)[inside]
+            found = self.index.search(vector, k, threads=1)
+            return np.asarray(found.keys, dtype=np.int64), 1 - np.asarray(found.distances, dtype=np.float32)
 
         return self._padded(map(ask, query), len(query), k)

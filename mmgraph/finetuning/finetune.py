@@ -30,6 +30,7 @@ from mmgraph.nn.adapters import add_adapters, merge_adapters
 from mmgraph.nn.build import Encoder, build_encoder
 from mmgraph.nn.saving import encoder_digest, load_encoder, save_encoder
 from mmgraph.nn.sign import SignEncoder
+from mmgraph.notebook import html_table
 from mmgraph.seeding import derive_seed
 from mmgraph.tasks.base import Task
 from mmgraph.tasks.link_prediction import LinkPredictionTask
@@ -38,6 +39,7 @@ from mmgraph.tasks.node_regression import NodeRegressionTask
 from mmgraph.tasks.recommendation import RecommendationTask
 from mmgraph.tasks.retrieval import NodeRetrievalTask
 from mmgraph.training.evaluate import choose_tasks, frozen_encoders, random_copy
+from mmgraph.training.loading import is_model_folder, load_model
 from mmgraph.training.pretrain import resolve_device
 from mmgraph.training.run import environment
 from mmgraph.training.trainer import StepOutput, Trainer
@@ -57,6 +59,12 @@ class FinetuneRun:
     encoder: Encoder
     result: dict[str, Any]
 
+    def _repr_html_(self) -> str:
+        valid, test = self.result["valid"], self.result["test"]
+        caption = f"FinetuneRun {self.result['task']}: step {self.result['best_step']} of {self.result['steps']}"
+        rows = [(name, valid.get(name), value) for name, value in test.items()]
+        return html_table(caption, ["metric", "valid", "test"], rows, total=len(rows))
+
 
 def finetune(
     encoder: Encoder | Path | str | None,
@@ -72,7 +80,7 @@ def finetune(
     on from its last checkpoint.
 
     Args:
-        encoder: A model, the folder of a run of `pretrain` or `finetune`, or `None` for the default network of
+        encoder: A model, its folder, the folder of a run of `pretrain` or `finetune`, or `None` for the default network of
             `build_encoder` with `init` other than `run`. The model that is given stays as it is.
         graph: The graph without anything held out, or its dataset folder.
         task: The task, or its name in the dataset folder.
@@ -213,7 +221,7 @@ def _train(model: Encoder, problem: Problem, config: FinetuneConfig, folder: Pat
 def _starting_encoder(encoder: Encoder | Path | str | None, graph: MultimodalGraph, config: FinetuneConfig) -> Encoder:
     """A copy of the encoder, or one with new parameters, with room for what is new in the graph."""
     if isinstance(encoder, Path | str):
-        encoder = load_encoder(Path(encoder) / "model")
+        encoder = load_model(encoder) if is_model_folder(encoder) else load_encoder(Path(encoder) / "model")
     if encoder is None and config.init == "run":
         raise InputError("finetune: init 'run' needs a pre-trained model, got none; choose 'untrained' or 'random'")
     if encoder is None or config.init != "run":

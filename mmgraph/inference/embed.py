@@ -50,8 +50,9 @@ def embed(
         num_ranges: Number of ranges of nodes; chosen from `max_rows` by default.
         max_rows: Nodes and in-edges of a range together; a node with more in-edges is a range of its own.
         device: Where to compute; where the encoder is by default. Levels stay on the device of the graph.
-        level: What becomes the vector: `last`, `blend` (or a `Blend` with weights of your own), or `all` for the levels
-            `0 .. num_layers` side by side (of a `SignEncoder`: its inputs, then the embedding), see `mmgraph.inference.levels`.
+        level: What becomes the vector: `last`, `blend` (or a `Blend` with weights of your own), `hybrid` (or a `Hybrid`)
+            for the embedding beside the raw texts, or `all` for the levels `0 .. num_layers` side by side (of a
+            `SignEncoder`: its inputs, then the embedding), see `mmgraph.inference.levels`.
 
     Raises:
         InputError: If a feature space is unknown to the encoder, an argument is out of range, or a vector comes out
@@ -66,7 +67,8 @@ def embed(
             if isinstance(model, SignEncoder)
             else _layer_levels(model, graph, num_ranges, max_rows)
         )
-        table = EmbeddingTable.for_graph(graph, combine_levels(levels, level), model=table_model(model, level))
+        vectors = combine_levels(levels, level, graph.features)
+        table = EmbeddingTable.for_graph(graph, vectors, model=table_model(model, level))
     table.check_finite()
     return table
 

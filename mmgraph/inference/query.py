@@ -98,7 +98,7 @@ class QueryEncoder:
         with evaluating(self.encoder) as model, torch.no_grad():
             content = {name: item.to(device) for name, item in features.items()}
             output = model.encode_content(content, count, graph_name=self.graph_name)
-            return combine_levels(output.levels, self.level)
+            return combine_levels(output.levels, self.level, content)
 
     def features(self, given: Mapping[str, Sequence[Any]]) -> dict[str, ModalityFeatures]:
         """Frozen features of queries, on the CPU, with the modalities that the graph has.

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from mmgraph.errors import InputError
+from mmgraph.notebook import html_table
 from mmgraph.seeding import generator
 
 if TYPE_CHECKING:
@@ -127,6 +128,10 @@ class SearchResult:
 
     def __repr__(self) -> str:
         return f"SearchResult({len(self)} queries, {self.positions.size(1)} each)"
+
+    def _repr_html_(self) -> str:
+        frame = self.to_pandas()
+        return html_table(repr(self), list(frame.columns), frame.itertuples(index=False), total=len(frame))
 
     def ids(self) -> list[list[Any]]:
         """External ids per query, best first."""

@@ -16,6 +16,7 @@ from mmgraph.data.graph import MultimodalGraph, check_nodes
 from mmgraph.data.ids import NodeIds
 from mmgraph.errors import InputError, first_few, unknown_choice
 from mmgraph.inference.search import SCORES_PER_CHUNK, SearchResult, first_identical, top_k, unit_queries
+from mmgraph.notebook import html_table
 
 VECTOR_COLUMNS = ("id", "type", "vector")
 """Names that an embedding takes in every table that leaves the program."""
@@ -68,6 +69,12 @@ class EmbeddingTable:
 
     def __repr__(self) -> str:
         return f"EmbeddingTable({self.graph!r}: {len(self):,} x {self.dim}, model {self.model[:12]!r})"
+
+    def _repr_html_(self) -> str:
+        first = self.take(torch.arange(min(len(self), 5)))
+        frame = first.to_pandas()
+        frame["vector"] = [" ".join(f"{x:.2f}" for x in row[:4].tolist()) + " …" for row in first.vectors]
+        return html_table(repr(self), list(frame.columns), frame.itertuples(index=False), total=len(self))
 
     @property
     def dim(self) -> int:
@@ -129,7 +136,12 @@ class EmbeddingTable:
         Raises:
             InputError: Counts the nodes and lists the first five ids.
         """
-        good = torch.isfinite(self.vectors).all(dim=1)
+        # Not `self.norms`: those are kept, and vectors may have changed since. Finite norms come from finite numbers.
+        if bool(torch.isfinite(torch.linalg.vector_norm(self.vectors, dim=1)).all()):
+            return
+        # A norm may overflow. Smallest and largest carry NaN along and need no copy of the vectors, which isfinite makes.
+        low, high = torch.aminmax(self.vectors, dim=1)
+        good = torch.isfinite(low) & torch.isfinite(high)
         if not bool(good.all()):
             bad = self.node_ids[torch.nonzero(~good).flatten().numpy(force=True)].tolist()
             raise InputError(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 
 from mmgraph.data.features import FeatureSpec
@@ -82,26 +83,54 @@ def load_encoder(folder: Path | str, *, device: torch.device | str = "cpu") -> E
         specs = [FeatureSpec(**spec) for spec in described["specs"]]
     except (KeyError, TypeError) as error:
         raise InputError(f"{folder / 'config.json'}: expected the configuration of an encoder, got: {error}") from None
-    with torch.random.fork_rng(devices=[]):  # drawing weights that are replaced must not move the global generator
-        encoder: Encoder
-        if config.gnn.conv == "sign":
-            names = (described["relations"], described["graphs"])
-            encoder = SignEncoder(config, specs, *names, modalities=described["modalities"])
-        else:
-            encoder = GraphEncoder(config, specs)
     path = folder / "model.safetensors"
+    found = _shapes_in_file(path)
+    _check_numbers(folder / "config.json", described, sum(math.prod(shape) for shape in found.values()))
+    with torch.random.fork_rng(devices=[]):  # drawing weights that are replaced must not move the global generator
+        # Without memory first: a configuration that does not belong to the weights must not cost any.
+        try:
+            with torch.device("meta"):
+                empty = _build(config, specs, described)
+        except (AttributeError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{folder / 'config.json'}: expected the configuration of an encoder, got: {error}"
+            ) from None
+        shapes = {name: list(tensor.shape) for name, tensor in empty.state_dict().items()}
+        if wrong := sorted(name for name in shapes.keys() | found.keys() if shapes.get(name) != found.get(name)):
+            raise InputError(f"{path}: weights do not fit config.json in {first_few(wrong)}")
+        encoder = _build(config, specs, described)
+    encoder.load_state_dict(load_file(path))
+    return encoder.to(device).eval()
+
+
+def _build(config: EncoderConfig, specs: Sequence[FeatureSpec], described: Mapping[str, Any]) -> Encoder:
+    if config.gnn.conv != "sign":
+        return GraphEncoder(config, specs)
+    return SignEncoder(config, specs, described["relations"], described["graphs"], modalities=described["modalities"])
+
+
+def _shapes_in_file(path: Path) -> dict[str, list[int]]:
+    """Shape of every tensor, from the header of the file."""
     try:
-        weights = load_file(path)
+        with safe_open(path, framework="pt") as file:
+            return {name: list(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError:
         raise InputError(f"{path}: file not found") from None
     except SafetensorError as error:
         raise InputError(f"{path}: expected safetensors, got: {error}") from None
-    expected = {name: list(tensor.shape) for name, tensor in encoder.state_dict().items()}
-    found = {name: list(tensor.shape) for name, tensor in weights.items()}
-    if wrong := sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)):
-        raise InputError(f"{path}: weights do not fit config.json in {first_few(wrong)}")
-    encoder.load_state_dict(weights)
-    return encoder.to(device).eval()
+
+
+def _check_numbers(path: Path, value: Any, limit: int) -> None:
+    """Refuse sizes that no weights of the file can fill; building such a network could take all memory."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if key not in ("extra", "version"):
+                _check_numbers(path, item, limit)
+    elif isinstance(value, list):
+        for item in value:
+            _check_numbers(path, item, limit)
+    elif isinstance(value, (int, float)) and not abs(value) <= max(limit, 2**16):
+        raise InputError(f"{path}: expected sizes that fit {limit:,} weights, got {value}")
 
 
 def load_extra(folder: Path | str) -> dict[str, Any]:

@@ -37,6 +37,9 @@ METRICS = {
     "map": "precision averaged over the ranks of the right answers",
     "ndcg": "right answers among the first k, early ones count more; 1 is a perfect order",
     "coverage": "share of all items that are recommended to anyone; neither high nor low is better",
+    "exposure_gini": "how unequally items are recommended: 0 if all as often, near 1 if a few take all lists",
+    "novelty": "mean surprise of a recommended item in bits; neither high nor low is better",
+    "popularity_ratio": "popularity of what is recommended over that of what users chose; above 1 is more mainstream",
     "median_rank": "half of the queries find the right answer at this rank or earlier; lower is better",
     "tie_rate": "share of comparisons that are ties; a high value makes the others doubtful",
 }
@@ -52,7 +55,16 @@ HEADLINES = {"node_retrieval": "mrr", "recommendation": "ndcg@10", "node_regress
 """The metric that a task is judged by; the first one for other kinds. Fixed here, before any result is seen."""
 
 LOWER_IS_BETTER = ("median_rank", "mean_rank", "mae", "rmse")
-NEUTRAL = ("coverage", "tie_rate", "num_users", "num_items", "num_examples")
+NEUTRAL = (
+    "coverage",
+    "exposure_gini",
+    "novelty",
+    "popularity_ratio",
+    "tie_rate",
+    "num_users",
+    "num_items",
+    "num_examples",
+)
 
 KINDS = {
     "node_classification": "node classification",

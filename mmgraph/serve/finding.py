@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from mmgraph.errors import InputError
-from mmgraph.export.hits import Hits
 from mmgraph.inference.compose import compose_vectors
 from mmgraph.serve.encoding import Encoded
 from mmgraph.serve.failures import Refusal
@@ -66,13 +65,6 @@ class Found:
     shares: list[np.ndarray] = field(default_factory=list)
 
 
-def search_store(index: Index, vectors: Tensor, k: int, node_type: str | None, where: str | None) -> Hits:
-    """Search `[num_queries, dim]`; the one place where filters go in."""
-    if where is not None:
-        raise InputError("where: filters are not there yet")
-    return index.store.search(vectors, k, node_type=node_type)
-
-
 def find_batch(questions: Sequence[Question]) -> list[Found | Exception]:
     """Answer all questions; those about the same nodes are searched as one matrix."""
     results: list[Found | Exception] = [RuntimeError("not searched")] * len(questions)
@@ -110,9 +102,8 @@ def _find(index: Index, questions: Sequence[Question]) -> list[Found | Exception
     asked = [questions[row] for row, _ in good]
     try:
         # As many more as are left out again.
-        hits = search_store(
-            index, vectors, max(item.k + len(item.like) for item in asked), asked[0].node_type, asked[0].where
-        )
+        k = max(item.k + len(item.like) for item in asked)
+        hits = index.store.search(vectors, k, node_type=asked[0].node_type, where=asked[0].where, graph=index.graph)
     except InputError as error:
         if str(index.store.path) in str(error):  # nothing that the caller did, or should read
             raise

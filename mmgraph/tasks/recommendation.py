@@ -15,6 +15,7 @@ from torch import Tensor
 from mmgraph.data.graph import MultimodalGraph
 from mmgraph.errors import InputError, unknown_choice
 from mmgraph.inference.search import top_k
+from mmgraph.metrics.beyond_accuracy import catalogue_coverage, exposure_gini, novelty, popularity_ratio
 from mmgraph.metrics.ranking import Ranks
 from mmgraph.metrics.top_k import list_ranks, per_list_metrics
 from mmgraph.tasks.alignment import AlignedGraph, CosineScores, PairSet, chunk_size, refuse_leaks
@@ -35,13 +36,13 @@ class _Positives:
         ranks: One rank for each.
         user: `[num_positives]`: number of the user.
         is_cold: `[num_positives]`: the item has no edge of the relation.
-        coverage: Share of the items that are listed for at least one user.
+        beyond: What the top 10 of all users look like as a whole, see `RecommendationTask.evaluate_scores`.
     """
 
     ranks: Ranks
     user: Tensor
     is_cold: Tensor
-    coverage: float
+    beyond: dict[str, float]
 
 
 class RecommendationTask(Task):
@@ -121,11 +122,12 @@ class RecommendationTask(Task):
             split: `valid` or `test`.
 
         Returns:
-            `recall@10`, `recall@20`, `ndcg@10`, `ndcg@20`, `hit@10`, `map@10` (means over users), `coverage` (share
-            of the items that are in the top 10 of at least one user) and `tie_rate`. If the positives hold both items
-            with and items without an edge of the relation, also `recall@10` and `recall@20` of each, `/warm` and
-            `/cold`: the share of a user's warm or cold positives in the same list of all items, mean over users who
-            have some.
+            `recall@10`, `recall@20`, `ndcg@10`, `ndcg@20`, `hit@10`, `map@10` (means over users) and `tie_rate`. Of the
+            lists of ten as a whole (`mmgraph.metrics.beyond_accuracy`): `coverage` (share of the items that are in at
+            least one), `exposure_gini`, `novelty` in bits, and `popularity_ratio` to what these users chose in training,
+            if they chose anything. If the positives hold both items with and items without an edge of the relation,
+            also `recall@10` and `recall@20` of each, `/warm` and `/cold`: the share of a user's warm or cold positives
+            in the same list of all items, mean over users who have some.
 
         Raises:
             InputError: If ids or the relation are unknown, types do not fit, a held-out pair is an edge of the
@@ -135,7 +137,7 @@ class RecommendationTask(Task):
         per_user = per_list_metrics(found.ranks.rank, found.user, (10, 20))
         names = ("recall@10", "recall@20", "ndcg@10", "ndcg@20", "hit@10", "map@10")
         metrics = {name: float(per_user[name].mean()) for name in names}
-        metrics |= {"coverage": found.coverage, "tie_rate": float(found.ranks.tied.double().mean())}
+        metrics |= {"tie_rate": float(found.ranks.tied.double().mean()), **found.beyond}
         if bool(found.is_cold.any()) and not bool(found.is_cold.all()):
             for kind, rows in (("warm", ~found.is_cold), ("cold", found.is_cold)):
                 per_user = per_list_metrics(found.ranks.rank[rows], found.user[rows], (10, 20))
@@ -167,8 +169,7 @@ class RecommendationTask(Task):
         users, user_of_pair = torch.unique(pairs[0], return_inverse=True)
         by_user = torch.argsort(user_of_pair, stable=True)
         pairs, user_of_pair = pairs[:, by_user], user_of_pair[by_user]
-        listed = torch.zeros(items.numel(), dtype=torch.bool)
-        parts, step = [], chunk_size(items.numel())
+        parts, lists, step = [], [], chunk_size(items.numel())
         for start in range(0, users.numel(), step):
             nodes = users[start : start + step]
             scores = score(order[nodes], order[items])
@@ -181,13 +182,18 @@ class RecommendationTask(Task):
             relevant = torch.stack([user_of_pair[inside] - start, column[pairs[1, inside]]])
             parts.append(list_ranks(scores, relevant.to(scores.device)))
             best, top = top_k(scores, min(10, items.numel()))
-            listed[top[best > -torch.inf].cpu()] = True
+            lists.append(top.masked_fill(best == -torch.inf, -1).cpu())
         ranks = Ranks.cat(parts)
-        is_warm = torch.zeros(graph.num_nodes, dtype=torch.bool)
-        is_warm[user_item_edges(graph, self.relation, self.user_type, self.item_type)[1].cpu()] = True
-        is_cold = ~is_warm[order[pairs[1]]]
+        train = user_item_edges(graph, self.relation, self.user_type, self.item_type).cpu()
+        train = torch.unique(aligned.position[train], dim=1)  # a user who came twice is one user
+        popularity = torch.bincount(column[train[1]], minlength=items.numel())
+        is_cold = (popularity == 0)[column[pairs[1]]]
+        known = torch.isin(train[0], users)
+        profiles = torch.stack([train[0, known], column[train[1, known]]])
+        num_users = int((aligned.node_type == graph.node_types.index(self.user_type)).sum())
+        beyond = _beyond_accuracy(torch.cat(lists), profiles, popularity, num_users) if lists else {}
         device = ranks.rank.device
-        return _Positives(ranks, user_of_pair.to(device), is_cold.to(device), float(listed.double().mean()))
+        return _Positives(ranks, user_of_pair.to(device), is_cold.to(device), beyond)
 
     def _pairs(self, aligned: AlignedGraph, split: str) -> tuple[Tensor, PairSet]:
         """Positives of a split `[2, n]` (user, item) and everything that is masked for it, aligned."""
@@ -206,6 +212,19 @@ class RecommendationTask(Task):
         refuse_leaks(self.where, aligned, pairs[:, rows["valid"] | rows["test"]])
         masked = rows["seen"] | rows["valid"] if split == "test" else rows["seen"]
         return pairs[:, rows[split]], PairSet(torch.cat([train, pairs[:, masked]], dim=1), aligned.num_nodes)
+
+
+def _beyond_accuracy(listed: Tensor, profiles: Tensor, popularity: Tensor, num_users: int) -> dict[str, float]:
+    if not bool((listed >= 0).any()):  # every user knows every item
+        return {"coverage": 0.0}
+    found = {
+        "coverage": catalogue_coverage(listed, popularity.numel()),
+        "exposure_gini": exposure_gini(listed, popularity.numel()),
+        "novelty": novelty(listed, popularity, num_users),
+    }
+    if profiles.size(1):
+        found["popularity_ratio"] = popularity_ratio(listed, profiles, popularity)
+    return found
 
 
 def cosine_scores(table: EmbeddingTable, graph: MultimodalGraph) -> ScoreFunction:

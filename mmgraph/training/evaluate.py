@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -22,14 +21,14 @@ from mmgraph.inference.levels import Level
 from mmgraph.inference.query import QueryEncoder
 from mmgraph.inference.table import EmbeddingTable
 from mmgraph.nn.build import Encoder
-from mmgraph.nn.saving import encoder_digest, load_encoder
+from mmgraph.nn.saving import encoder_digest
 from mmgraph.nn.sign import SignEncoder
 from mmgraph.seeding import generator
 from mmgraph.tasks.base import QueryFunction, Task, load_tasks
 from mmgraph.tasks.controls import raw_features, raw_query, smoothed_features
 from mmgraph.tasks.evaluation import TaskRecord, evaluate_tables
 from mmgraph.tasks.retrieval import NodeRetrievalTask
-from mmgraph.training.run import RunFolder
+from mmgraph.training.loading import load_model
 
 TRAINED, RANDOM_INIT, RAW, SMOOTHED = "trained", "random init", "raw features", "smoothed features"
 CONTROLS = (RANDOM_INIT, RAW, SMOOTHED)
@@ -116,33 +115,18 @@ def evaluation_file(run_folder: Path | str, graph_folder: Path | str) -> Path:
 
 
 def load_run_encoder(run_folder: Path | str, *, device: str = "cpu", graph: MultimodalGraph | None = None) -> Encoder:
-    """The trained model of a run, in evaluation mode.
+    """The trained model of a run or of a model folder, in evaluation mode; see `load_model`.
 
     Args:
-        run_folder: A finished run.
+        run_folder: A finished run, or a model folder.
         device: Where the model goes.
         graph: What it will embed. Feature spaces that a `SignEncoder` was not trained on are aligned by their principal
             axes, with a warning; other models refuse them.
 
     Raises:
-        InputError: If the folder holds no run, or one that is not finished.
+        InputError: If the folder holds neither, or a run that is not finished.
     """
-    folder = RunFolder(Path(run_folder))
-    folder.environment()
-    if not folder.finished:
-        raise InputError(f"{run_folder}: the run is not finished; go on with: mmgraph resume --run {run_folder}")
-    encoder = load_encoder(folder.model, device=device).eval()
-    if graph is not None and isinstance(encoder, SignEncoder):
-        unknown = [item for item in graph.features.values() if item.spec not in encoder.specs]
-        if unknown:
-            keys = ", ".join(item.spec.key for item in unknown)
-            warnings.warn(
-                f"{run_folder} was not trained on the features {keys} of graph {graph.name!r}; "
-                "they are aligned by their principal axes",
-                stacklevel=2,
-            )
-            encoder.adopt(unknown)
-    return encoder
+    return load_model(run_folder, device=device, graph=graph)
 
 
 def random_copy(encoder: Encoder, seed: int) -> Encoder:

@@ -18,12 +18,14 @@ from mmgraph.files import cache_folder
 from mmgraph.nn.build import Encoder, build_encoder
 from mmgraph.nn.encoder import EncoderOutput
 from mmgraph.nn.saving import load_encoder, save_encoder
+from mmgraph.notebook import html_table
 from mmgraph.objectives.base import BatchViews
 from mmgraph.objectives.mix import ObjectiveMix
 from mmgraph.seeding import derive_seed, generator
 from mmgraph.training.config import PretrainConfig, check_names
 from mmgraph.training.conflict import GradientConflict
 from mmgraph.training.run import RunFolder
+from mmgraph.training.tracking import read_metrics
 from mmgraph.training.trainer import StepOutput, Trainer
 from mmgraph.training.view_sources import ViewSource, view_source
 
@@ -41,6 +43,17 @@ class PretrainRun:
     folder: Path
     encoder: Encoder
     config: PretrainConfig
+
+    def _repr_html_(self) -> str:
+        rows: list[tuple[str, object]] = [
+            ("folder", self.folder),
+            ("steps", self.config.steps),
+            ("seed", self.config.seed),
+            ("width", self.config.encoder.dim),
+            ("modalities", ", ".join(spec.key for spec in self.encoder.specs)),
+        ]
+        rows += [("last loss", line["loss"]) for line in read_metrics(self.folder)[-1:]]
+        return html_table("PretrainRun", ["what", "value"], rows)
 
 
 def pretrain(

@@ -164,6 +164,33 @@ def test_search_a_store_by_text(workspace, tmp_path, capsys) -> None:
     assert found[0].keys() == expected[0].keys()
 
 
+def test_search_among_the_nodes_that_fit_a_filter(workspace, tmp_path, capsys) -> None:
+    run = ["--run", str(workspace.run), "--graph", str(workspace.graph)]
+    assert main(["export", *run, "--to", "faiss-hnsw", "--out", str(tmp_path / "store")]) == 0
+    graph, table = load_graph(workspace.graph), read_table(workspace.table)
+    edges, _ = graph.message_edges()
+    near = {0, *edges[1, edges[0] == 0].tolist()}
+    ids = [
+        node for i, node in enumerate(graph.node_ids.values.tolist()) if i in near and node not in ("n0000", "n0001")
+    ]
+    part = table.take(table.positions(ids))
+    expected = part.search(table.vectors_of(["n0000"]), 50).ids()[0]
+    assert graph.node_ids[0] == "n0000"
+    assert expected
+    where = ["--where", 'within 1 of "n0000" and id != "n0001"', "-k", "50", "--json", "--id", "n0000"]
+    capsys.readouterr()
+    for source in (run, ["--embeddings", str(tmp_path / "store"), "--graph", str(workspace.graph)]):
+        assert main(["search", *source, *where]) == 0
+        assert [row["id"] for row in _results(capsys)] == expected
+    for more, message in {
+        ("--where", "id ="): "filter, position 5: expected a text in quotes",
+        ("--where", "idd = 'x'"): "filter, position 1: unknown column 'idd'",
+        ("--where", "within 1 of 'n0000'"): "filter, position 1: 'within' needs a graph, none is given",
+    }.items():
+        assert main(["search", "--embeddings", str(workspace.table), "--id", "n0000", *more]) == 2
+        assert message in capsys.readouterr().err
+
+
 def _results(capsys) -> list[dict[str, object]]:
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
@@ -192,7 +219,7 @@ def test_search_by_text_image_and_both(workspace, capsys) -> None:
     assert _results(capsys) == found[0]
 
 
-@pytest.mark.parametrize("level", ["blend", "all"])
+@pytest.mark.parametrize("level", ["blend", "hybrid", "all"])
 def test_a_query_takes_the_level_of_the_table(workspace, tmp_path, level: str, capsys) -> None:
     run = ["--run", str(workspace.run), "--graph", str(workspace.graph)]
     out = tmp_path / "table.parquet"

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from mmgraph.data.features import FeatureSpec, ModalityFeatures
 from mmgraph.errors import InputError
-from mmgraph.inference.levels import Blend, combine_levels, level_name
+from mmgraph.inference.levels import Blend, Hybrid, combine_levels, level_name
 
 
 @pytest.fixture
@@ -63,3 +64,29 @@ def test_bad_levels(levels: list[Tensor]) -> None:
         combine_levels(levels, "first")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="must not be negative, got -1"):
         Blend(content=-1)
+
+
+def test_a_hybrid_cosine_is_the_weighted_mean_of_both_cosines(levels: list[Tensor]) -> None:
+    values = torch.randn(5, 4, generator=torch.Generator().manual_seed(1))
+    features = {"text": ModalityFeatures(FeatureSpec("text", "fake", 4), values, torch.ones(5, dtype=torch.bool))}
+    found = normalize(combine_levels(levels, Hybrid(weight=2.0), features), dim=1)
+    last, content = normalize(levels[-1], dim=1), normalize(values - values.mean(dim=0), dim=1)
+    torch.testing.assert_close(found @ found.t(), (last @ last.t() + 2.0 * content @ content.t()) / 3.0)
+
+
+def test_a_node_without_the_modality_of_a_hybrid_keeps_its_embedding_alone(levels: list[Tensor]) -> None:
+    values, present = torch.full((5, 2), torch.nan), torch.tensor([False, True, True, True, True])
+    values[1:] = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0]])
+    found = combine_levels(
+        levels, "hybrid", {"text": ModalityFeatures(FeatureSpec("text", "fake", 2), values, present)}
+    )
+    torch.testing.assert_close(found[0], torch.cat([normalize(levels[-1][:1], dim=1)[0], torch.zeros(2)]))
+    torch.testing.assert_close(found[1, 3:], torch.tensor([1.0, 0.0]))
+
+
+def test_bad_hybrids(levels: list[Tensor]) -> None:
+    with pytest.raises(InputError, match="weight must be positive, got 0"):
+        Hybrid(weight=0)
+    with pytest.raises(InputError, match="unknown modality of a hybrid 'text'"):
+        combine_levels(levels, "hybrid")
+    assert level_name("hybrid") == level_name(Hybrid()) == "hybrid text 1.0"

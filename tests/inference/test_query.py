@@ -95,7 +95,7 @@ def make_model(graph: MultimodalGraph, conv: str = "gat") -> GraphEncoder:
     return randomise(GraphEncoder(config, [item.spec for item in graph.features.values()]))
 
 
-@pytest.mark.parametrize("level", ["last", "blend", "all"])
+@pytest.mark.parametrize("level", ["last", "blend", "hybrid", "all"])
 @pytest.mark.parametrize("conv", ["gat", "sage"])
 def test_query_equals_an_isolated_node_with_the_same_content(
     encoders: dict[str, ModalityEncoder], graph: MultimodalGraph, images: list[Path], conv: str, level: Any

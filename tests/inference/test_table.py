@@ -197,6 +197,16 @@ def test_search_refuses_nan_in_the_table_by_id() -> None:
         make_table(vectors).search(torch.ones(3))
 
 
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("place", [slice(0, 1), slice(1, 3), slice(0, 4)])
+def test_not_finite_is_found_wherever_it_stands(bad: float, place: slice) -> None:
+    vectors = torch.randn(5, 4)
+    vectors[3, place] = bad
+    with pytest.raises(InputError, match="vectors of 1 nodes hold NaN or infinity: 'n3'"):
+        make_table(vectors).check_finite()
+    make_table(vectors[:3] * 1e38).check_finite()
+
+
 def test_vectors_of_joins_by_id() -> None:
     table = make_table(torch.arange(8.0).view(4, 2), ids=[7, 5, 3, 1])
     assert table.vectors_of([1, 7]).tolist() == [[6.0, 7.0], [0.0, 1.0]]

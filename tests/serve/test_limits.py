@@ -10,7 +10,9 @@ import zlib
 import PIL.Image
 import pytest
 
+from mmgraph.data.store import load_graph
 from mmgraph.errors import InputError
+from mmgraph.export.base import open_store
 from mmgraph.serve.guard import Guard
 from mmgraph.serve.settings import Limits
 from mmgraph.serve.uploads import header_size
@@ -282,10 +284,18 @@ def test_too_many_and_too_slow(client, monkeypatch) -> None:
     asyncio.run(run())
 
 
-def test_filters_are_refused_or_understood(client) -> None:
-    reply = client.get("/similar", params={"id": "n0001", "where": 'type = "item"'})
-    if reply.status_code == 400:
-        assert reply.json() == {"error": "where: filters are not there yet"}
-    else:
-        assert {hit["type"] for hit in reply.json()["hits"]} == {"item"}
-    assert client.get("/similar", params={"id": "n0001", "where": "((("}).status_code == 400
+def test_a_filter_finds_what_the_store_finds_with_it(client, workspace) -> None:
+    where, graph = 'type = "item" and within 1 of "n0001"', load_graph(workspace.graph)
+    reply = client.get("/similar", params={"id": "n0001", "k": 50, "where": where})
+    found = [hit["id"] for hit in reply.json()["hits"]]
+    with open_store(workspace.store) as store:
+        all_that_fit = store.search(store.vectors(["n0001"]), 50, where=where, graph=graph).ids()[0]
+    assert found == [node for node in all_that_fit if node != "n0001"]
+    assert 0 < len(found) < len(graph.node_ids) - 1
+
+
+def test_wrong_filters_say_what_was_expected(client) -> None:
+    for where, found in (("(((", "expected"), ("price < 3", "unknown column 'price'"), ("within 2 of 'x'", "")):
+        reply = client.get("/similar", params={"id": "n0001", "where": where})
+        assert reply.status_code == 400
+        assert found in reply.json()["error"]

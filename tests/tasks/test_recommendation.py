@@ -62,6 +62,23 @@ def test_five_items_by_hand(flip: bool) -> None:
     assert worst["recall@10"] == worst["hit@10"] == 1.0
 
 
+def test_lists_as_a_whole_by_hand() -> None:
+    # i0 has two of four users although u1 came back to it, i1 one, i2 one. The lists: u0 i1 i2 i3, u1 the same, u2 i0 i1 i3.
+    graph = _shop({"u0": ["i0"], "u1": ["i0", "i0", "i4"], "u2": ["i2", "i4"], "u3": ["i1"]}, ITEMS)
+    task = _task(("u0", "i4", "seen"), ("u0", "i3", "test"), ("u1", "i3", "test"), ("u2", "i3", "test"))
+    found = task.evaluate_scores(_fixed(5.0, 4.0, 3.0, 2.0, 1.0), graph)
+    popularity = {"i0": 2, "i1": 1, "i2": 1, "i3": 1, "i4": 2}  # i3 has no user and counts as one in novelty
+    lists = [["i1", "i2", "i3"], ["i1", "i2", "i3"], ["i0", "i1", "i3"]]
+    bits = [np.mean([-np.log2(popularity[item] / 4) for item in one]) for one in lists]
+    assert found["novelty"] == pytest.approx(np.mean(bits))
+    recommended = np.mean([2 / 3, 2 / 3, 3 / 3])  # with popularity 0 for i3
+    chosen = np.mean([2, (2 + 2) / 2, (1 + 2) / 2])
+    assert found["popularity_ratio"] == pytest.approx(recommended / chosen)
+    counts = np.array([0, 1, 2, 3, 3])  # i4, i0, i2, i1, i3
+    assert found["exposure_gini"] == pytest.approx(((2 * np.arange(1, 6) - 6) * counts).sum() / (5 * counts.sum()))
+    assert found["coverage"] == 4 / 5
+
+
 def _slow(setting: Any, split: str, k: int) -> dict[str, float]:
     graph, task, table = setting.graph, setting.tasks["recommend"], setting.table
     vectors = torch.nn.functional.normalize(table.vectors.double(), dim=1)

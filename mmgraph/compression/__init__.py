@@ -1,0 +1,1 @@
+"""Smaller forms of embeddings, and what each of them costs."""

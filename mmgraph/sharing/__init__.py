@@ -1,0 +1,1 @@
+"""Models and graphs as folders that others can read: cards, and the way to and from a hub."""
