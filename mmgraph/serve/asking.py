@@ -103,7 +103,7 @@ async def recommend(
 
 def node(index: Index, position: int) -> Node:
     """A node as answers show it."""
-    degree = 0 if index.hood is None else index.hood.degree(position)
+    degree = 0 if index.links is None else index.links.degree(position)
     return Node(**index.rows[position], has_picture=index.pictures.has(position), degree=degree)
 
 

@@ -155,7 +155,7 @@ def explain_parts(
         positions: Hits of each question.
     """
     parts: list[list[dict[str, float]]] = [[{} for _ in hits] for hits in positions]
-    if index.graph is None or index.hood is None:
+    if index.graph is None or index.links is None:
         return parts
     where = [(q, rank) for q, hits in enumerate(positions) for rank in range(len(hits))]
     flat = np.asarray([position for hits in positions for position in hits], dtype=np.int64)
@@ -168,13 +168,13 @@ def explain_parts(
             continue
         width = index.graph.features[modality].spec.dim
         queries = np.stack([np.zeros(width, np.float32) if item is None else item for item in wanted])
-        values, present = centred_unit(index.graph, modality, index.hood.graph_rows[flat])
+        values, present = centred_unit(index.graph, modality, index.links.graph_rows[flat])
         cosines = np.einsum("nd,nd->n", values, queries[of])
         known = present & np.asarray([item is not None for item in wanted])[of]
         for row in np.flatnonzero(known).tolist():
             q, rank = where[row]
             parts[q][rank][modality] = _rounded(cosines[row])
-    near = [index.hood.near(position, NEAR) for position in flat.tolist()]
+    near = [index.links.near(position, NEAR) for position in flat.tolist()]
     lengths = np.asarray([len(item) for item in near])
     if lengths.any():
         distinct, inverse = np.unique(np.concatenate(near), return_inverse=True)
@@ -192,9 +192,9 @@ def explain_parts(
 def _query_features(index: Index, question: Question, modality: str) -> np.ndarray | None:
     if question.content is not None and modality in question.content.features:
         return question.content.features[modality]
-    if not question.like or index.graph is None or index.hood is None:
+    if not question.like or index.graph is None or index.links is None:
         return None
-    rows = index.hood.graph_rows[np.asarray(question.like, dtype=np.int64)]
+    rows = index.links.graph_rows[np.asarray(question.like, dtype=np.int64)]
     values, present = centred_unit(index.graph, modality, rows)
     return unit(values[present].mean(axis=0)) if present.any() else None
 

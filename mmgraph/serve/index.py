@@ -21,8 +21,8 @@ from mmgraph.export.queries import open_embeddings, open_query_encoder
 from mmgraph.export.store import Store
 from mmgraph.inference.query import QueryEncoder
 from mmgraph.serve.describing import describe, picture_root, task_labels
+from mmgraph.serve.links import Links
 from mmgraph.serve.models import About
-from mmgraph.serve.neighbourhood import Neighbourhood
 from mmgraph.serve.pictures import Pictures
 from mmgraph.serve.plane import Plane
 from mmgraph.serve.rows import NodeRows
@@ -69,7 +69,7 @@ class Index:
         about: Answer of `/about`.
         plane: The map.
         pictures: Pictures of the nodes.
-        hood: Edges, if there is a graph.
+        links: Edges, if there is a graph.
         graph: The graph, if there is one.
         encoder: Encodes queries, if there is a run.
         lock: Held while the store is used: not every library takes calls from two threads at once.
@@ -84,7 +84,7 @@ class Index:
     about: About
     plane: Plane
     pictures: Pictures
-    hood: Neighbourhood | None = None
+    links: Links | None = None
     graph: MultimodalGraph | None = None
     encoder: QueryEncoder | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -145,7 +145,7 @@ def _assemble(
     if graph is not None and graph.name != store.manifest["graph"]:
         raise InputError(f"{store.path}: made from graph {store.manifest['graph']!r}, but --graph is {graph.name!r}")
     rows = NodeRows(store.rows, {} if sources.graph is None else task_labels(sources.graph, store.node_ids))
-    hood = None if graph is None else Neighbourhood(graph, store.node_ids)
+    links = None if graph is None else Links(graph, store.node_ids)
     encoder = None
     same = before is not None and before.stamps == stamps
     if same and before is not None and before.store.manifest["model"] == store.manifest["model"]:
@@ -170,7 +170,7 @@ def _assemble(
         about=describe(store, rows, graph, encoder, pictures, limits),
         plane=Plane(len(store), read),
         pictures=pictures,
-        hood=hood,
+        links=links,
         graph=graph,
         encoder=encoder,
         lock=lock,

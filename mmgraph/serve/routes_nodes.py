@@ -108,11 +108,11 @@ async def get_map(
 
 
 def _neighbours(index: Index, position: int, hops: int, limit: int) -> NeighboursAnswer:
-    if index.hood is None:
+    if index.links is None:
         return NeighboursAnswer(nodes=[node(index, position)], edges=[], truncated=False)
-    found, truncated = index.hood.around(position, hops, limit)
+    found, truncated = index.links.around(position, hops, limit)
     ids = {place: index.rows[place]["id"] for place in found}
-    edges = [Edge(source=ids[a], target=ids[b], relation=name) for a, b, name in index.hood.edges_among(found)]
+    edges = [Edge(source=ids[a], target=ids[b], relation=name) for a, b, name in index.links.edges_among(found)]
     return NeighboursAnswer(nodes=[node(index, place) for place in found], edges=edges, truncated=truncated)
 
 

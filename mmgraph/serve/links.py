@@ -12,7 +12,7 @@ from mmgraph.data.ids import NodeIds
 Positions = NDArray[np.int64]
 
 
-class Neighbourhood:
+class Links:
     """Edges of a graph between the nodes of a store, joined by id.
 
     Args:
