@@ -18,7 +18,7 @@ def project(vectors: np.ndarray, *, seed: int, max_iter: int = 500) -> np.ndarra
         max_iter: Steps of t-SNE.
 
     Returns:
-        Coordinates `[n, 2]` in 0..1.
+        Coordinates `[n, 2]` in 0..1; vectors of equal direction in the same point.
 
     References:
         [1] van der Maaten and Hinton, 2008, Visualizing Data using t-SNE, JMLR 9.
@@ -27,13 +27,18 @@ def project(vectors: np.ndarray, *, seed: int, max_iter: int = 500) -> np.ndarra
     from sklearn.manifold import TSNE
 
     unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    # Once each: scikit-learn's t-SNE crashes the process on many equal vectors.
+    _, first, copies = np.unique(unit, axis=0, return_index=True, return_inverse=True)
+    kept = np.sort(first)
+    place = np.searchsorted(kept, first[copies.ravel()])
+    unit = unit[kept]
     if len(unit) < 4:  # t-SNE needs a perplexity below n
-        return np.linspace(0, 1, 2 * len(unit)).reshape(-1, 2)
+        return np.linspace(0, 1, 2 * len(unit)).reshape(-1, 2)[place]
     reduced = PCA(min(50, *unit.shape), random_state=seed).fit_transform(unit)
     perplexity = min(30.0, (len(unit) - 1) / 3)
     placed = TSNE(perplexity=perplexity, max_iter=max_iter, random_state=seed, init="pca").fit_transform(reduced)
     low, high = placed.min(axis=0), placed.max(axis=0)
-    return np.asarray((placed - low) / np.maximum(high - low, 1e-12), dtype=np.float64)
+    return np.asarray((placed - low) / np.maximum(high - low, 1e-12), dtype=np.float64)[place]
 
 
 def to_grid(points: np.ndarray, *, spare: float = 1.5, even: float = 0.5) -> np.ndarray:

@@ -1,7 +1,6 @@
 """t-SNE in a process of its own.
 
-It can be stopped, takes no time from the threads that answer, and if the library crashes, as it does on tables with many
-equal vectors, the server does not.
+It can be stopped, takes no time from the threads that answer, and if the library crashes the server does not.
 
 python -m mmgraph.serve.tsne vectors.npy points.npy
 """
@@ -17,15 +16,9 @@ from mmgraph.report.map import project
 
 
 def main(source: str, target: str) -> None:
-    """Place vectors `[n, dim]` of a file on a plane, `[n, 2]`; equal vectors in the same point."""
+    """Place vectors `[n, dim]` of a file on a plane, `[n, 2]`."""
     os.nice(5)
-    vectors = np.load(source)
-    distinct, first, copies = np.unique(vectors, axis=0, return_index=True, return_inverse=True)
-    if len(distinct) == len(vectors):
-        points = project(vectors, seed=0)
-    else:
-        points = project(vectors[first], seed=0)[copies.ravel()]
-    np.save(target, points.astype(np.float32))
+    np.save(target, project(np.load(source), seed=0).astype(np.float32))
 
 
 if __name__ == "__main__":

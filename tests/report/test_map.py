@@ -25,6 +25,18 @@ def test_projection_repeats() -> None:
     assert np.array_equal(project(vectors, seed=3, max_iter=250), project(vectors, seed=3, max_iter=250))
 
 
+@pytest.mark.parametrize("distinct", [2, 20])
+def test_equal_directions_share_a_point(distinct: int) -> None:
+    vectors = np.random.default_rng(2).normal(size=(distinct, 8))
+    alone = project(vectors, seed=0, max_iter=250)
+    rows = np.random.default_rng(3).permutation(np.repeat(np.arange(distinct), 100 // distinct))
+    first = np.unique(rows, return_index=True)[1]
+    points = project(vectors[rows], seed=0, max_iter=250)
+    assert np.array_equal(points, points[first][rows])
+    assert len(np.unique(points, axis=0)) == distinct
+    assert np.allclose(project(vectors[np.sort(rows[np.sort(first)])], seed=0, max_iter=250), alone)
+
+
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
 def test_few_points(count: int) -> None:
     points = project(np.random.default_rng(0).normal(size=(count, 6)), seed=0, max_iter=250)
