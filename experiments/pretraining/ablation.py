@@ -16,7 +16,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from context import CONFIG, Context, claimed
+from arguments import add_arguments, make_context
+from context import claimed
 from measures import Measure
 from model import Model
 from records import run_job
@@ -95,14 +96,9 @@ def print_graph(graph: str, records: Sequence[Mapping[str, Any]]) -> None:
 def main() -> None:
     """Run what is missing, print all that is there."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, help="folder of the built and encoded datasets")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    add_arguments(parser, seeds=range(3), data_needed=False)
     parser.add_argument("--graphs", nargs="+", default=["openmoji", "movielens-100k"])
     parser.add_argument("--variants", nargs="+", help="only these, and the full model")
-    parser.add_argument("--config", type=Path, default=CONFIG)
-    parser.add_argument("--steps", type=int, help="a trial, as in study.py")
-    parser.add_argument("--device", default="cpu")
     parser.add_argument("--table", action="store_true", help="only print what is finished")
     args = parser.parse_args()
     if not args.table:
@@ -124,12 +120,12 @@ def run(args: argparse.Namespace) -> None:
     for name in args.variants or ():
         if name not in configs:
             raise unknown_choice("variant", name, configs)
-    context = Context(args.data, args.out, tuple(args.graphs), args.steps, args.device, configs[FULL])
+    context = make_context(args)
     for seed in args.seeds:
         for name, config in configs.items():
             if args.variants and name not in (FULL, *args.variants):
                 continue
-            for graph in (context.load(one) for one in args.graphs):
+            for graph in map(context.load, context.graphs):
                 start, model = time.perf_counter(), as_model(name, config)
                 # Few-shot episodes and probes on fewer labels say little more here.
                 measures = [Measure(one, task) for one, task in graph.tasks.items() if task.num_examples("valid")]

@@ -15,8 +15,9 @@ from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
+from arguments import add_arguments, add_scopes, make_context, scored_graphs
 from cold import cold_metrics, cold_pairs
-from context import CONFIG, GRAPHS, Context, LoadedGraph, claimed
+from context import Context, LoadedGraph, claimed
 from measures import Measure, score
 from model import Model
 from models import choose
@@ -25,13 +26,11 @@ from records import job_record, record_path
 from results import SHOWN, read_records, summary
 from tables import markdown
 
-from mmgraph.config import load_yaml
 from mmgraph.errors import InputError
 from mmgraph.files import read_json, write_json
 from mmgraph.tasks.dropping import drop_modality, isolate
 from mmgraph.tasks.link_prediction import LinkPredictionTask
 from mmgraph.tasks.recommendation import RecommendationTask
-from mmgraph.training.config import PretrainConfig
 
 SHARES = (0.25, 0.5, 0.75, 1.0)
 WHOLE = "nothing 0"
@@ -164,18 +163,12 @@ def _tasks(scored: Iterable[dict[str, Any]]) -> list[tuple[str, str]]:
 def main() -> None:
     """Run what is missing, or print what is there."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, help="folder of the built and encoded datasets")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    add_arguments(parser, seeds=range(5), data_needed=False)
+    add_scopes(parser)
     parser.add_argument("--models", nargs="+", default=list(DEFAULT), help="controls that read features, or ours")
-    parser.add_argument("--graphs", nargs="+", default=list(GRAPHS), help="graphs that joint models are trained on")
-    parser.add_argument("--score", nargs="+", help="graphs to score, all of --graphs by default")
     parser.add_argument(
         "--parts", nargs="+", choices=PARTS, default=list(PARTS), help="the sweep takes most of the time"
     )
-    parser.add_argument("--config", type=Path, default=CONFIG)
-    parser.add_argument("--steps", type=int, help="a trial, as in study.py")
-    parser.add_argument("--device", default="cpu")
     parser.add_argument("--table", action="store_true", help="only print and draw what is finished")
     args = parser.parse_args()
     if not args.table:
@@ -183,14 +176,10 @@ def main() -> None:
             parser.error("--data is needed to run")
         try:
             models = choose(args.models)
-            graphs = tuple(
-                sorted(set(args.graphs), key=lambda name: (GRAPHS.index(name) if name in GRAPHS else 99, name))
-            )
-            config = load_yaml(args.config, PretrainConfig)
-            context = Context(args.data, args.out, graphs, args.steps, args.device, config)
+            context = make_context(args)
             for seed in args.seeds:
                 for name, model in models.items():
-                    for graph in (context.load(one) for one in graphs if one in (args.score or graphs)):
+                    for graph in map(context.load, scored_graphs(args, context.graphs)):
                         unit = f"{model.claim(context, graph) or f'{name}-{graph.graph.name}'}-seed{seed}"
                         with claimed(args.out / "locks" / unit, wait=True):
                             run_model(context, name, model, graph, seed, args.parts)

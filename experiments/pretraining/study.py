@@ -13,16 +13,14 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from pathlib import Path
 
-from context import CONFIG, GRAPHS, Context, claimed
+from arguments import add_arguments, add_scopes, make_context, scored_graphs
+from context import Context, claimed
 from model import Model
 from models import GROUPS, MODELS, choose
 from records import run_job
 
-from mmgraph.config import load_yaml
 from mmgraph.errors import InputError
-from mmgraph.training.config import PretrainConfig
 
 Job = tuple[str, str, int | None]
 """Name of the model, of the graph, and the seed."""
@@ -75,22 +73,14 @@ def run_jobs(context: Context, models: dict[str, Model], jobs: list[Job]) -> lis
 def main() -> None:
     """Train and score what is asked for and not there yet."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder of the built and encoded datasets")
-    parser.add_argument("--out", type=Path, required=True, help="folder of runs and records")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    add_arguments(parser, seeds=range(5))
+    add_scopes(parser)
     parser.add_argument("--models", nargs="+", default=["all"], help=f"of {', '.join([*GROUPS, *MODELS])}")
-    parser.add_argument("--graphs", nargs="+", default=list(GRAPHS), help="graphs that joint models are trained on")
-    parser.add_argument("--score", nargs="+", help="graphs to score, all of --graphs by default")
-    parser.add_argument("--config", type=Path, default=CONFIG, help="settings of our model")
-    parser.add_argument("--steps", type=int, help="a trial: so many steps of everything that is trained")
-    parser.add_argument("--device", default="cpu")
     args = parser.parse_args()
     try:
         models = choose(args.models)
-        graphs = tuple(sorted(set(args.graphs), key=lambda name: (GRAPHS.index(name) if name in GRAPHS else 99, name)))
-        score = [name for name in graphs if name in (args.score or graphs)]
-        config = load_yaml(args.config, PretrainConfig)
-        context = Context(args.data, args.out, graphs, args.steps, args.device, config)
+        context = make_context(args)
+        score = scored_graphs(args, context.graphs)
         failed = run_jobs(context, models, jobs_of(models, score, args.seeds))
     except InputError as error:
         raise SystemExit(f"error: {error}") from None
