@@ -97,7 +97,7 @@ def _evaluate(condition: Condition, rows: pa.Table, graph: MultimodalGraph | Non
 def _near(condition: Within, rows: pa.Table, graph: MultimodalGraph | None) -> pa.BooleanArray:
     """Whether a node is among those that a walk of so many edges, in either direction, can reach."""
     if graph is None:
-        fail(condition.position, "'within' needs a graph, none is given")
+        fail(condition.position, "'within' needs a graph, give --graph or graph=")
     kind = int if pa.types.is_integer(graph.node_ids.arrow.type) else str
     known = "integers" if kind is int else "texts"
     for value in condition.ids:

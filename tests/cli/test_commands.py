@@ -185,7 +185,7 @@ def test_search_among_the_nodes_that_fit_a_filter(workspace, tmp_path, capsys) -
     for more, message in {
         ("--where", "id ="): "filter, position 5: expected a text in quotes",
         ("--where", "idd = 'x'"): "filter, position 1: unknown column 'idd'",
-        ("--where", "within 1 of 'n0000'"): "filter, position 1: 'within' needs a graph, none is given",
+        ("--where", "within 1 of 'n0000'"): "filter, position 1: 'within' needs a graph, give --graph or graph=",
     }.items():
         assert main(["search", "--embeddings", str(workspace.table), "--id", "n0000", *more]) == 2
         assert message in capsys.readouterr().err

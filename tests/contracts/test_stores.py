@@ -247,7 +247,7 @@ def test_filters_that_fit_nothing_or_not_the_store(tmp_path: Path, format: str) 
             "prise < 1": "filter, position 1: unknown column 'prise'; choose from: price, type, title, id",
             "price < 'a'": "filter, position 9: column 'price' holds numbers, got 'a'",
             "price <": "filter, position 8: expected a text in quotes",
-            "within 2 of 'n3'": "filter, position 1: 'within' needs a graph, none is given",
+            "within 2 of 'n3'": "filter, position 1: 'within' needs a graph, give --graph or graph=",
         }.items():
             with pytest.raises(InputError, match=message):
                 store.search(table.vectors[0], where=where)

@@ -176,7 +176,7 @@ def test_meaning(text: str, expected: list[int]) -> None:
         ("time > 'noon'", "position 8: column 'time' holds dates; expected a time as"),
         ("day > 2020", "position 7: column 'day' holds dates, got 2020"),
         ("raw = 'x'", "position 7: column 'raw' holds values of type binary; expected 'is null', got '='"),
-        ("within 2 of 'a'", "position 1: 'within' needs a graph, none is given"),
+        ("within 2 of 'a'", "position 1: 'within' needs a graph, give --graph or graph="),
         ("within 2.5 of 'a'", "position 8: expected a whole number of hops from 0 to 10, found 2.5"),
         ("within 11 of 'a'", "position 8: expected a whole number of hops from 0 to 10, found 11"),
         ("within -1 of 'a'", "position 8: expected a whole number of hops from 0 to 10, found -1"),
