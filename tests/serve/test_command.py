@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 
@@ -84,3 +85,14 @@ def test_what_cannot_be_served_is_said_in_one_line(workspace, capsys, words, mes
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+def test_a_port_that_is_taken_is_said_before_anything_is_loaded(workspace, capsys) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert main(["serve", "--embeddings", str(workspace.store), "--port", str(port)]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert f"--port {port}: cannot listen there: address already in use" in error
