@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from jsonargparse import ArgumentParser, Namespace
 
@@ -22,6 +23,12 @@ def build_parser() -> ArgumentParser:
     parser.add_argument("--run", type=Path, required=True, help="Run folder, made by: mmgraph pretrain.")
     parser.add_argument("--graph", type=Path, required=True, help="Dataset folder with encoded/ and tasks/.")
     parser.add_argument("--task", type=str, nargs="+", default=["all"], help='Names of tasks, or "all".')
+    parser.add_argument(
+        "--level",
+        type=Literal["last", "blend", "hybrid", "all"],
+        default="last",
+        help="What of the model is scored, as in: mmgraph export --level.",
+    )
     parser.add_argument("--seed", type=int, default=0, help="Seed of the probes and of the random-init control.")
     parser.add_argument(
         "--supervised",
@@ -35,7 +42,9 @@ def build_parser() -> ArgumentParser:
         help="Scores that a full ranking holds at once, four bytes each; less memory, more passes.",
     )
     parser.add_argument("--device", type=str, default="cpu", help="Where the model runs.")
-    parser.add_argument("--out", type=Path | None, help="JSON file, by default RUN/evaluation/GRAPH.json.")
+    parser.add_argument(
+        "--out", type=Path | None, help="JSON file, by default RUN/evaluation/GRAPH.json, or GRAPH-LEVEL.json."
+    )
     return parser
 
 
@@ -53,11 +62,12 @@ def run(args: Namespace) -> None:
             out=args.out,
             device=args.device,
             controls=(*CONTROLS, SUPERVISED) if args.supervised else CONTROLS,
+            level=args.level,
         )
     for title, columns, rows in tables_by_task(records):
         write_table(columns, rows, title=title)
         write_line("")
-    note(f"written to {args.out or evaluation_file(args.run, args.graph)}")
+    note(f"written to {args.out or evaluation_file(args.run, args.graph, args.level)}")
 
 
 def kept(args: Namespace) -> str:

@@ -126,7 +126,10 @@ def _evaluations(run: Path, digest: str, results: Sequence[Path | str]) -> list[
         content = read_json(path)
         if not isinstance(content, dict) or "asked" not in content or "records" not in content:
             raise InputError(f"{path}: expected the records of mmgraph evaluate, with asked and records")
-        if content["asked"]["model"] == digest:
+        if level := content["asked"].get("level"):  # the weights in a card give the embedding itself
+            if path in given:
+                raise InputError(f"{path}: expected numbers of the embedding, got those of level {level!r}")
+        elif content["asked"]["model"] == digest:
             found.append(content)
         elif path in given:
             raise InputError(

@@ -17,7 +17,7 @@ from mmgraph.encoders.registry import load_encoder_by_name
 from mmgraph.errors import InputError, unknown_choice
 from mmgraph.files import read_json, write_json
 from mmgraph.inference.embed import embed
-from mmgraph.inference.levels import Level
+from mmgraph.inference.levels import Level, level_name
 from mmgraph.inference.query import QueryEncoder
 from mmgraph.inference.table import EmbeddingTable
 from mmgraph.nn.build import Encoder
@@ -47,6 +47,7 @@ def evaluate_run(
     out: Path | None = None,
     device: str = "cpu",
     controls: Sequence[str] = CONTROLS,
+    level: Level = "last",
 ) -> list[TaskRecord]:
     """Score the model of a run on the test split of a graph's tasks, next to controls that need no training.
 
@@ -58,11 +59,12 @@ def evaluate_run(
         graph_folder: Dataset folder with `encoded/` and `tasks/`.
         tasks: Names of tasks, or `all`.
         seed: Seed of the probes and of the random-init control.
-        out: Where to write; `<run>/evaluation/<graph>.json` by default.
+        out: Where to write; see `evaluation_file` for the default.
         device: Where the model runs.
         controls: Which of `random init`, `raw features`, `smoothed features` to add; with any of them come those
             that belong to a kind of task (`popularity`, `item-knn`). `supervised` adds networks trained on the
             labels or edges of each task, `best smoothed` the form of smoothing that is best on its valid split.
+        level: What of the model, trained or random, becomes the vectors, see `embed`.
 
     Raises:
         InputError: If the run is not finished, or graph, tasks or controls are unknown.
@@ -80,15 +82,17 @@ def evaluate_run(
         "seed": seed,
         "controls": list(controls),
     }
-    path = out or evaluation_file(run_folder, graph_folder)
+    if level != "last":
+        asked["level"] = level_name(level)
+    path = out or evaluation_file(run_folder, graph_folder, level)
     if path.exists():
         before = read_json(path)
         if isinstance(before, dict) and before.get("asked") == asked:
             return [TaskRecord(**record) for record in before["records"]]
-    tables = {TRAINED: embed(encoder, graph, device=device)}
+    tables = {TRAINED: embed(encoder, graph, device=device, level=level)}
     untrained = random_copy(encoder, seed)
     if RANDOM_INIT in controls:
-        tables[RANDOM_INIT] = embed(untrained, graph, device=device)
+        tables[RANDOM_INIT] = embed(untrained, graph, device=device, level=level)
     if RAW in controls:
         tables[RAW] = raw_features(graph)
     if SMOOTHED in controls:
@@ -98,7 +102,7 @@ def evaluate_run(
         tables,
         graph,
         chosen,
-        query_encoders=_query_functions(networks, tables, graph, chosen, device),
+        query_encoders=_query_functions(networks, tables, graph, chosen, level, device),
         seed=seed,
         supervised=SUPERVISED in controls,
         smoothed_forms=BEST_SMOOTHED in controls,
@@ -109,9 +113,10 @@ def evaluate_run(
     return records
 
 
-def evaluation_file(run_folder: Path | str, graph_folder: Path | str) -> Path:
-    """Where `evaluate_run` writes by default."""
-    return Path(run_folder) / "evaluation" / f"{Path(graph_folder).resolve().name}.json"
+def evaluation_file(run_folder: Path | str, graph_folder: Path | str, level: Level = "last") -> Path:
+    """Where `evaluate_run` writes by default: `<run>/evaluation/<graph>.json`, or `<graph>-<level>.json`."""
+    end = "" if level == "last" else "-" + level_name(level).replace(" ", "-")
+    return Path(run_folder) / "evaluation" / f"{Path(graph_folder).resolve().name}{end}.json"
 
 
 def load_run_encoder(run_folder: Path | str, *, device: str = "cpu", graph: MultimodalGraph | None = None) -> Encoder:
@@ -204,6 +209,7 @@ def _query_functions(
     tables: Mapping[str, EmbeddingTable],
     graph: MultimodalGraph,
     tasks: Mapping[str, Task],
+    level: Level,
     device: str,
 ) -> dict[str, QueryFunction]:
     """One function per model and modality of the retrieval tasks; all share the frozen encoders."""
@@ -215,16 +221,16 @@ def _query_functions(
     for model in tables:
         for modality in modalities:
             if model in networks:
-                functions[f"{model}/{modality}"] = _network_query(networks[model], graph, encoders, modality)
+                functions[f"{model}/{modality}"] = _network_query(networks[model], graph, encoders, modality, level)
             else:
                 functions[f"{model}/{modality}"] = raw_query(graph, encoders, modality=modality)
     return functions
 
 
 def _network_query(
-    network: Encoder, graph: MultimodalGraph, encoders: Mapping[str, ModalityEncoder], modality: str
+    network: Encoder, graph: MultimodalGraph, encoders: Mapping[str, ModalityEncoder], modality: str, level: Level
 ) -> QueryFunction:
-    queries = QueryEncoder(network, graph, encoders)
+    queries = QueryEncoder(network, graph, encoders, level=level)
 
     def encode(items: Sequence[str]) -> Tensor:
         content: dict[str, Any] = {modality: list(items)}

@@ -17,7 +17,7 @@ from mmgraph.finetuning.finetune import finetune
 from mmgraph.nn.saving import encoder_digest
 from mmgraph.sharing.model_card import model_card, write_model_card
 from mmgraph.sharing.run_facts import read_run_facts
-from mmgraph.training.evaluate import load_run_encoder
+from mmgraph.training.evaluate import evaluate_run, load_run_encoder
 
 
 def front(card: str) -> dict:
@@ -203,3 +203,14 @@ def test_a_folder_that_exists_stays(places, tmp_path: Path) -> None:
         write_model_card(tmp_path / "card", tmp_path / "other")
     with pytest.raises(InputError, match="expected a run folder"):
         write_model_card(places.card, tmp_path / "other")
+
+
+def test_numbers_of_another_level_are_left_out(places, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(places.run, tmp_path / "run"))
+    before = read_run_facts(run).evaluations
+    evaluate_run(run, places.graph, tasks=["links"], controls=(), level="all")
+    assert len(before) == 1
+    assert read_run_facts(run).evaluations == before
+    moved = shutil.move(run / "evaluation" / "toy-all.json", tmp_path / "numbers.json")
+    with pytest.raises(InputError, match="expected numbers of the embedding, got those of level 'all'"):
+        read_run_facts(run, results=[moved])

@@ -20,7 +20,7 @@ from mmgraph.tasks.base import load_tasks
 from mmgraph.testing.datasets import fake_encoders, make_dataset
 from mmgraph.training import evaluate
 from mmgraph.training.config import PretrainConfig
-from mmgraph.training.evaluate import evaluate_run, load_run_encoder, random_copy, tables_by_task
+from mmgraph.training.evaluate import evaluate_run, load_run_encoder, query_encoder, random_copy, tables_by_task
 from mmgraph.training.pretrain import pretrain
 
 ENCODER = EncoderConfig(dim=16, moe=MoEConfig(num_experts=2, top_k=1), gnn=GNNConfig(conv="sign"))
@@ -55,6 +55,23 @@ def test_records_are_those_of_the_embeddings(places: tuple[Path, Path]) -> None:
     assert task.evaluate(embed(encoder, loaded), loaded) == records["links", "trained"]
     assert task.evaluate(embed(random_copy(encoder, 0), loaded), loaded) == records["links", "random init"]
     assert records["links", "trained"] != records["links", "random init"]
+
+
+def test_a_level_scores_nodes_and_queries_alike(places: tuple[Path, Path]) -> None:
+    run, graph = places
+    records = {(r.task, r.model): r.metrics for r in evaluate_run(run, graph, level="hybrid")}
+    loaded, tasks = load_graph(graph), load_tasks(graph)
+    encoder = load_run_encoder(run)
+    table = embed(encoder, loaded, level="hybrid")
+    assert tasks["links"].evaluate(table, loaded) == records["links", "trained"]
+    queries = query_encoder(encoder, loaded, ["text"], level="hybrid")
+    expected = tasks["descriptions"].evaluate(table, loaded, encode_query=lambda items: queries.encode(list(items)))
+    assert expected == records["descriptions", "trained"]
+    assert (run / "evaluation" / "toy-hybrid-text-1.0.json").is_file()
+    assert (
+        records["links", "raw features"]
+        == {(r.task, r.model): r.metrics for r in evaluate_run(run, graph)}["links", "raw features"]
+    )
 
 
 def test_written_once_and_read_back(places: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
