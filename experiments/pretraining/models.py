@@ -36,6 +36,7 @@ MODELS: Mapping[str, Model] = {
     "leave-one-out": pretrained("ours, leave one out", "ours", "others"),
     "single-blend": pretrained("ours, single, blend", "ours", "single", level="blend"),
     "joint-blend": pretrained("ours, joint, blend", "ours", "joint", level="blend"),
+    "single-hybrid": pretrained("ours, single, hybrid", "ours", "single", level="hybrid"),
     "single-all-levels": pretrained("ours, single, all levels", "ours", "single", level="all"),
     "joint-all-levels": pretrained("ours, joint, all levels", "ours", "joint", level="all"),
 }
