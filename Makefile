@@ -5,16 +5,19 @@ BIN := $(VENV)/bin
 # Without compiling: most of what is installed is never imported, and Python compiles the rest on first use.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 
+# Tests have small tensors: a second thread costs more than it gives, many times more beside other work.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
 .PHONY: demo test slow lint format bench clean
 
 demo: $(VENV)/installed-demo
 	$(BIN)/mmgraph demo --out runs/demo
 
 test: lint
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 slow: $(VENV)/installed-dev
-	$(BIN)/python -m pytest --run-slow -m slow
+	$(PYTEST) --run-slow -m slow
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

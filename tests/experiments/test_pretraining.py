@@ -256,6 +256,7 @@ def test_a_trial_is_run_once_and_kept_apart(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_trial_of_everything(
     load: Load, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
