@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 from jsonargparse import ArgumentParser, Namespace
 
 from mmgraph.cli.output import note, write_line, write_table
-from mmgraph.cli.parser import make_parser
+from mmgraph.cli.parser import LevelName, make_parser
 
 
 def build_parser() -> ArgumentParser:
@@ -25,7 +24,7 @@ def build_parser() -> ArgumentParser:
     parser.add_argument("--task", type=str, nargs="+", default=["all"], help='Names of tasks, or "all".')
     parser.add_argument(
         "--level",
-        type=Literal["last", "blend", "hybrid", "all"],
+        type=LevelName,
         default="last",
         help="What of the model is scored, as in: mmgraph export --level.",
     )

@@ -8,7 +8,7 @@ from typing import Literal
 from jsonargparse import ArgumentParser, Namespace
 
 from mmgraph.cli.output import write_line
-from mmgraph.cli.parser import make_parser
+from mmgraph.cli.parser import LevelName, make_parser
 from mmgraph.export.formats import FORMATS
 
 
@@ -29,7 +29,7 @@ def build_parser() -> ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, help="File or folder to write.")
     parser.add_argument(
         "--level",
-        type=Literal["last", "blend", "hybrid", "all"],
+        type=LevelName,
         default="last",
         help="The embedding; with a tenth of the content and its neighbourhood added; beside the raw text, for hybrid\n"
         "search; or all levels side by side.",
@@ -58,11 +58,11 @@ def run(args: Namespace) -> None:
     from mmgraph.data.store import load_graph
     from mmgraph.export.base import check_format, write_table
     from mmgraph.inference.embed import embed
-    from mmgraph.training.evaluate import load_run_encoder
+    from mmgraph.training.loading import load_model
 
     kind = check_format(args.to)  # before the work, not after it
     graph = load_graph(args.graph)
-    encoder = load_run_encoder(args.run, device=args.device, graph=graph)
+    encoder = load_model(args.run, device=args.device, graph=graph)
     table = embed(encoder, graph, device=args.device, level=args.level)
     options = {"url": args.url, "graph": graph if "graph" in kind.options else None}
     write_table(table, args.out, format=args.to, overwrite=args.overwrite, upsert=args.upsert, **options)

@@ -6,7 +6,7 @@ import argparse
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from jsonargparse import (  # type: ignore[attr-defined]
     ActionConfigFile,
@@ -16,6 +16,9 @@ from jsonargparse import (  # type: ignore[attr-defined]
 )
 
 from mmgraph.config import from_mapping, read_mapping
+
+LevelName = Literal["last", "blend", "hybrid", "all"]
+"""As in `mmgraph.inference.levels`, which is not imported here: torch takes seconds, and help should not."""
 
 
 class CommandModule(Protocol):

@@ -16,6 +16,7 @@ from mmgraph.compression.quantisers import QUANTISERS, Float16, Float32, Int8, P
 from mmgraph.compression.rotation import first_columns, principal_axes, random_rotation
 from mmgraph.compression.signs import pack_signs
 from mmgraph.errors import InputError
+from mmgraph.inference.search import unit_rows
 
 Codes = dict[str, Tensor]
 """`codes`, `[num_nodes, ...]`, and for binary forms `signs`, uint8 `[num_nodes, ceil(width / 8)]`."""
@@ -142,19 +143,6 @@ class Codec:
         mine = {"projection": self.projection, "signs": self.signs}
         kept = {name: tensor for name, tensor in mine.items() if tensor is not None}
         return {**kept, **self.quantiser.tensors()}
-
-
-def unit_rows(vectors: Tensor) -> Tensor:
-    """Rows divided by their length, float32; rows of zeros stay zero.
-
-    Lengths are taken in double precision, because the square of a large float32 overflows, chunk by chunk.
-    """
-    unit = torch.empty_like(vectors, dtype=torch.float32)
-    for start in range(0, len(vectors), ROWS_AT_ONCE):
-        rows = vectors[start : start + ROWS_AT_ONCE]
-        norms = torch.linalg.vector_norm(rows, dim=1, keepdim=True, dtype=torch.float64)
-        unit[start : start + ROWS_AT_ONCE] = rows / torch.where(norms > 0, norms, 1.0)
-    return unit
 
 
 def bytes_per_vector(codes: Codes) -> int:

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mmgraph.compression.codec import unit_rows
 from mmgraph.compression.scan import CodeIndex
 from mmgraph.errors import InputError
-from mmgraph.inference.search import SCORES_PER_CHUNK
+from mmgraph.inference.search import SCORES_PER_CHUNK, unit_rows
 from mmgraph.inference.table import EmbeddingTable
 from mmgraph.seeding import generator
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from mmgraph.nn.alignment import strongest_axes
 from mmgraph.seeding import generator
 
 ROWS_AT_ONCE = 65_536
@@ -29,10 +30,7 @@ def principal_axes(unit: Tensor, width: int) -> Tensor:
     for start in range(0, len(unit), ROWS_AT_ONCE):
         rows = unit[start : start + ROWS_AT_ONCE].double()
         moments += rows.t() @ rows
-    axes = torch.linalg.eigh(moments)[1].flip(1)[:, :width]
-    largest = axes.gather(0, axes.abs().argmax(dim=0, keepdim=True))
-    rotation: Tensor = (axes * torch.sign(largest)).float().contiguous()
-    return rotation
+    return strongest_axes(moments, width).float().contiguous()
 
 
 def first_columns(dim: int, width: int) -> Tensor:

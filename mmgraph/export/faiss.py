@@ -20,7 +20,7 @@ from mmgraph.errors import InputError, require
 from mmgraph.export.folder import store_folder
 from mmgraph.export.manifest import as_array
 from mmgraph.export.store import Store
-from mmgraph.inference.search import SCORES_PER_CHUNK, top_k
+from mmgraph.inference.search import SCORES_PER_CHUNK, top_k, unit_rows
 from mmgraph.inference.table import EmbeddingTable
 
 INDEX = "index.faiss"
@@ -131,10 +131,7 @@ def code_groups(dim: int) -> int:
 
 def unit_vectors(table: EmbeddingTable) -> np.ndarray:
     """Vectors of unit length, `[num_nodes, dim]`, float32."""
-    array = as_array(table.vectors)
-    # In double precision: the square of a large float32 overflows.
-    norms = np.linalg.norm(array.astype(np.float64), axis=1, keepdims=True)
-    return np.ascontiguousarray(array / norms, dtype=np.float32)
+    return as_array(unit_rows(table.vectors.detach()))
 
 
 def _write(index: Any, table: EmbeddingTable, path: Path, store: str, overwrite: bool, **options: Any) -> None:

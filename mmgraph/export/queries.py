@@ -20,7 +20,8 @@ from mmgraph.inference.embed import embed, table_model
 from mmgraph.inference.levels import LEVELS, LevelName
 from mmgraph.inference.query import QueryEncoder
 from mmgraph.nn.build import Encoder
-from mmgraph.training.evaluate import load_run_encoder, query_encoder
+from mmgraph.training.evaluate import query_encoder
+from mmgraph.training.loading import load_model
 
 
 def open_embeddings(
@@ -46,7 +47,7 @@ def open_embeddings(
     if run is None or graph is None:
         raise InputError("expected --embeddings, or --run together with --graph")
     loaded = graph if isinstance(graph, MultimodalGraph) else load_graph(graph)
-    encoder = load_run_encoder(run, device=device, graph=loaded)
+    encoder = load_model(run, device=device, graph=loaded)
     return TableStore(run, embed(encoder, loaded, device=device))
 
 
@@ -85,7 +86,7 @@ def open_query_encoder(
         InputError: If another model made the store, or the graph lacks a modality.
     """
     loaded = graph if isinstance(graph, MultimodalGraph) else load_graph(graph)
-    encoder = load_run_encoder(run, device=device, graph=loaded)
+    encoder = load_model(run, device=device, graph=loaded)
     level = level_of(store, encoder, run)
     return query_encoder(encoder, loaded, modalities, level=level, device=device, remember=remember)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,6 @@ class Store(ABC):
         self.manifest: dict[str, Any] = read_manifest(path)
         self.rows = read_rows(path)
         self.node_ids = NodeIds(self.rows.column(0), where=f"{path}, column id")
-        self._types = np.asarray(self.rows.column(1).to_pylist(), dtype=object)
         self._check("nodes", len(self.node_ids), self.count)
 
     def __enter__(self) -> Store:
@@ -92,6 +92,12 @@ class Store(ABC):
     def dim(self) -> int:
         """Width of the vectors."""
         return int(self.manifest["dim"])
+
+    @cached_property
+    def _of_type(self) -> dict[str, np.ndarray]:
+        """Ascending positions of the nodes of each type of the manifest."""
+        types = np.asarray(self.rows.column(1).to_pylist(), dtype=object)
+        return {name: np.flatnonzero(types == name) for name in self.manifest["node_types"]}
 
     def ids(self) -> list[Any]:
         """External ids, in the order in which they were first written."""
@@ -168,7 +174,7 @@ class Store(ABC):
         if node_type is not None:
             if node_type not in self.manifest["node_types"]:
                 raise unknown_choice("node type", node_type, self.manifest["node_types"])
-            among = np.flatnonzero(self._types == node_type)
+            among = self._of_type[node_type]
         if where is not None:
             chosen = (parse_filter(where) if isinstance(where, str) else where).mask(self.rows, graph=graph)
             chosen = chosen if among is None else np.intersect1d(chosen, among, assume_unique=True)

@@ -31,7 +31,6 @@ class TableStore(Store):
         self.path, self._table = path, table
         self.manifest = {**make_manifest(table), "normalised": False}
         self.rows, self.node_ids = to_rows(table), table.node_ids
-        self._types = np.asarray(table.types, dtype=object)
 
     def table(self, *, verify: bool = True) -> EmbeddingTable:  # noqa: ARG002
         """The table, which was verified when it was read."""

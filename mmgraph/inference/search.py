@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 SCORES_PER_CHUNK = 2**23
 """Scores held at once by an exact search (32 MiB in float32)."""
+ROWS_PER_CHUNK = 65_536
+"""Rows brought to unit length at once."""
 
 
 def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -83,6 +85,19 @@ def _first_of_group(group: Tensor) -> Tensor:
     position = torch.arange(group.numel(), device=group.device)
     first = torch.full_like(group, group.numel()).scatter_reduce(0, group, position, "amin")
     return first[group]
+
+
+def unit_rows(vectors: Tensor) -> Tensor:
+    """Rows divided by their length, float32; rows of zeros stay zero.
+
+    Lengths are taken in double precision, because the square of a large float32 overflows, chunk by chunk.
+    """
+    unit = torch.empty_like(vectors, dtype=torch.float32)
+    for start in range(0, len(vectors), ROWS_PER_CHUNK):
+        rows = vectors[start : start + ROWS_PER_CHUNK]
+        norms = torch.linalg.vector_norm(rows, dim=1, keepdim=True, dtype=torch.float64)
+        unit[start : start + ROWS_PER_CHUNK] = rows / torch.where(norms > 0, norms, 1.0)
+    return unit
 
 
 def unit_queries(query: Tensor, dim: int, device: torch.device | str = "cpu") -> Tensor:

@@ -108,10 +108,22 @@ def principal_axes(features: Iterable[ModalityFeatures], dim: int) -> Tensor:
         chosen = present[torch.linspace(0, max(0, present.numel() - 1), min(FITTED_ROWS, present.numel())).long()]
         rows = item.take(chosen).centred().double()
         covariance += (rows.t() @ rows).to(covariance.device)
-    axes = torch.linalg.eigh(covariance).eigenvectors[:, -dim:].flip(1)
+    return strongest_axes(covariance, dim).float()
+
+
+def strongest_axes(moments: Tensor, count: int) -> Tensor:
+    """First eigenvectors of a matrix of second moments, the strongest first, `[width, count]`, in its precision.
+
+    The sign of an axis is arbitrary: here its largest entry is positive, so that the result does not depend on the library.
+
+    Args:
+        moments: `[width, width]`, symmetric.
+        count: Number of axes; there are never more than `width`.
+    """
+    axes = torch.linalg.eigh(moments).eigenvectors[:, -count:].flip(1)
     largest = axes.gather(0, axes.abs().argmax(dim=0, keepdim=True))
     signed: Tensor = axes * torch.where(largest < 0, -1.0, 1.0)
-    return signed.float()
+    return signed
 
 
 def specs_of(features: Iterable[Mapping[str, ModalityFeatures]]) -> list[FeatureSpec]:

@@ -29,7 +29,8 @@ from mmgraph.report.html import write_report
 from mmgraph.report.stopwatch import Stopwatch
 from mmgraph.tasks.base import load_tasks
 from mmgraph.training.config import DomainsConfig, PretrainConfig
-from mmgraph.training.evaluate import CONTROLS, TRAINED, evaluate_run, load_run_encoder
+from mmgraph.training.evaluate import CONTROLS, TRAINED, evaluate_run
+from mmgraph.training.loading import load_model
 from mmgraph.training.pretrain import pretrain
 from mmgraph.versions import installed_version
 
@@ -135,7 +136,7 @@ def run_demo(
     write_json(out / "results" / "evaluation.json", records)
 
     with watch.step("export"):
-        encoder = load_run_encoder(out / "runs" / JOINT)
+        encoder = load_model(out / "runs" / JOINT)
         for name, folder in folders.items():
             table = embed(encoder, load_graph_of(folder))
             write_table(table, out / "embeddings" / f"{name}.parquet", overwrite=True)

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from mmgraph.errors import InputError
 from mmgraph.export.store import ROWS_PER_CHUNK
+from mmgraph.nn.alignment import strongest_axes
 
 FITTED_ON = 20_000
 """Nodes from which the axes are computed, evenly spread."""
@@ -89,10 +90,7 @@ class Plane:
         rows = np.unique(np.linspace(0, count - 1, min(count, FITTED_ON)).astype(np.int64))
         sample = torch.nn.functional.normalize(torch.from_numpy(self._vectors(rows)), dim=1).double()
         mean = sample.mean(dim=0)
-        _, axes = torch.linalg.eigh((sample - mean).T @ (sample - mean))
-        axes = axes[:, -2:].flip(1)
-        # The sign of an axis is arbitrary: its largest entry is positive.
-        axes = axes * torch.sign(axes.gather(0, axes.abs().argmax(dim=0, keepdim=True)))
+        axes = strongest_axes((sample - mean).T @ (sample - mean), 2)
         points = np.zeros((count, 2), dtype=np.float32)
         for start in range(0, count, ROWS_PER_CHUNK):
             part = np.arange(start, min(start + ROWS_PER_CHUNK, count))

@@ -73,7 +73,7 @@ def evaluate_run(
         if control not in (*CONTROLS, SUPERVISED, BEST_SMOOTHED):
             raise unknown_choice("control", control, (*CONTROLS, SUPERVISED, BEST_SMOOTHED))
     graph = load_graph(graph_folder)
-    encoder = load_run_encoder(run_folder, device=device, graph=graph)
+    encoder = load_model(run_folder, device=device, graph=graph)
     chosen = choose_tasks(graph_folder, tasks)
     asked = {
         "model": encoder_digest(encoder),
@@ -117,21 +117,6 @@ def evaluation_file(run_folder: Path | str, graph_folder: Path | str, level: Lev
     """Where `evaluate_run` writes by default: `<run>/evaluation/<graph>.json`, or `<graph>-<level>.json`."""
     end = "" if level == "last" else "-" + level_name(level).replace(" ", "-")
     return Path(run_folder) / "evaluation" / f"{Path(graph_folder).resolve().name}{end}.json"
-
-
-def load_run_encoder(run_folder: Path | str, *, device: str = "cpu", graph: MultimodalGraph | None = None) -> Encoder:
-    """The trained model of a run or of a model folder, in evaluation mode; see `load_model`.
-
-    Args:
-        run_folder: A finished run, or a model folder.
-        device: Where the model goes.
-        graph: What it will embed. Feature spaces that a `SignEncoder` was not trained on are aligned by their principal
-            axes, with a warning; other models refuse them.
-
-    Raises:
-        InputError: If the folder holds neither, or a run that is not finished.
-    """
-    return load_model(run_folder, device=device, graph=graph)
 
 
 def random_copy(encoder: Encoder, seed: int) -> Encoder:

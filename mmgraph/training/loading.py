@@ -59,7 +59,7 @@ def load_model(path: Path | str, *, device: str = "cpu", graph: MultimodalGraph 
             warnings.warn(
                 f"{path} was not trained on the features {keys} of graph {graph.name!r}; "
                 "they are aligned by their principal axes",
-                stacklevel=3,
+                stacklevel=2,
             )
             encoder.adopt(unknown)
     return encoder.eval()

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
 
+from mmgraph.cli import parser
 from mmgraph.cli.main import main
 from mmgraph.data.store import load_graph
 from mmgraph.export.base import read_table
 from mmgraph.export.formats import FORMATS
+from mmgraph.inference.levels import LEVELS
 from mmgraph.nn.saving import encoder_digest, load_encoder
 from mmgraph.testing.datasets import make_dataset
 
@@ -251,10 +254,11 @@ def test_search_like_a_node_but(workspace, capsys) -> None:
     table = read_table(workspace.table)
     from mmgraph.data.store import load_graph
     from mmgraph.inference.compose import compose_query
-    from mmgraph.training.evaluate import load_run_encoder, query_encoder
+    from mmgraph.training.evaluate import query_encoder
+    from mmgraph.training.loading import load_model
 
     graph = load_graph(workspace.graph)
-    encoder = query_encoder(load_run_encoder(workspace.run), graph, ["text"])
+    encoder = query_encoder(load_model(workspace.run), graph, ["text"])
     query = compose_query(table, like="n0000", text="a red circle", without="blue", encoder=encoder)
     expected = table.search(query.vector, 5, exclude=query.exclude)
     assert [row["id"] for row in away] == expected.ids()[0]
@@ -318,3 +322,7 @@ def test_doctor_with_missing_extras_and_caches(monkeypatch, tmp_path, capsys) ->
     assert "absent: no_such_module" in out
     assert 'pip install "mmgraph[ogb]"' in out
     assert not (tmp_path / "none").exists()
+
+
+def test_the_command_line_has_all_levels() -> None:
+    assert get_args(parser.LevelName) == LEVELS

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmgraph.compression.codec import Codec, bytes_per_vector, unit_rows
+from mmgraph.compression.codec import Codec, bytes_per_vector
 from mmgraph.compression.form import Form, default_forms
 from mmgraph.compression.quantisers import Int8, Product
 from mmgraph.compression.rotation import first_columns, principal_axes, random_rotation
 from mmgraph.compression.scan import CodeIndex
 from mmgraph.compression.signs import pack_signs, unpack_signs
 from mmgraph.errors import InputError
+from mmgraph.inference.search import unit_rows
 
 FORMS = {  # bytes of a vector of 16 dimensions
     "float32": 64,

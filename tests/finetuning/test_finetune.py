@@ -24,7 +24,7 @@ from mmgraph.tasks.node_classification import NodeClassificationTask
 from mmgraph.tasks.node_regression import NodeRegressionTask
 from mmgraph.tasks.recommendation import RecommendationTask
 from mmgraph.tasks.retrieval import NodeRetrievalTask
-from mmgraph.training.evaluate import load_run_encoder
+from mmgraph.training.loading import load_model
 from mmgraph.training.trainer import Trainer
 
 TASKS = ("community", "price", "links", "recommend", "descriptions")
@@ -184,7 +184,7 @@ def test_adapters_are_folded_into_a_plain_model(toy, encoder_of, settings, tmp_p
     config = settings(mode="adapter", init="random", encoder_lr=1.0, steps=30)
     run = finetune(encoder_of(toy.graph), toy.graph, toy.tasks["recommend"], config, out=tmp_path / "run")
     assert run.result["best_step"] > 0
-    loaded = load_run_encoder(tmp_path / "run", graph=toy.graph)
+    loaded = load_model(tmp_path / "run", graph=toy.graph)
     assert not any("down" in name for name in loaded.state_dict())
     torch.testing.assert_close(embed(loaded, toy.graph).vectors, embed(run.encoder, toy.graph).vectors)
 

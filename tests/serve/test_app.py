@@ -22,7 +22,8 @@ from mmgraph.serve.index import Sources
 from mmgraph.serve.models import About, MapAnswer, NeighboursAnswer, Node, RecommendAnswer, SearchAnswer
 from mmgraph.tasks.base import load_tasks
 from mmgraph.tasks.node_classification import NodeClassificationTask
-from mmgraph.training.evaluate import load_run_encoder, query_encoder
+from mmgraph.training.evaluate import query_encoder
+from mmgraph.training.loading import load_model
 
 
 def ids_of(reply) -> list:
@@ -38,7 +39,7 @@ def table(workspace) -> EmbeddingTable:
 @pytest.fixture(scope="module")
 def encoder(workspace):
     graph = load_graph(workspace.graph)
-    return query_encoder(load_run_encoder(workspace.run), graph, ["text", "image"])
+    return query_encoder(load_model(workspace.run), graph, ["text", "image"])
 
 
 def test_health_and_about(client, workspace) -> None:

@@ -17,7 +17,8 @@ from mmgraph.finetuning.finetune import finetune
 from mmgraph.nn.saving import encoder_digest
 from mmgraph.sharing.model_card import model_card, write_model_card
 from mmgraph.sharing.run_facts import read_run_facts
-from mmgraph.training.evaluate import evaluate_run, load_run_encoder
+from mmgraph.training.evaluate import evaluate_run
+from mmgraph.training.loading import load_model
 
 
 def front(card: str) -> dict:
@@ -147,12 +148,12 @@ def test_the_code_of_the_card_runs(places, tmp_path: Path, monkeypatch: pytest.M
 
 def test_load_model_gives_equal_bits(places) -> None:
     graph = mg.load_graph(places.graph)
-    before = mg.embed(load_run_encoder(places.run), graph)
+    before = mg.embed(load_model(places.run), graph)
     after = mg.embed(mg.load_model(places.card), graph)
     assert before.node_ids == after.node_ids
     assert torch.equal(before.vectors, after.vectors)
     assert before.model == after.model
-    assert encoder_digest(load_run_encoder(places.card)) == before.model
+    assert encoder_digest(load_model(places.card)) == before.model
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "results.json"])

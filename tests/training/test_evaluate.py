@@ -20,7 +20,8 @@ from mmgraph.tasks.base import load_tasks
 from mmgraph.testing.datasets import fake_encoders, make_dataset
 from mmgraph.training import evaluate
 from mmgraph.training.config import PretrainConfig
-from mmgraph.training.evaluate import evaluate_run, load_run_encoder, query_encoder, random_copy, tables_by_task
+from mmgraph.training.evaluate import evaluate_run, query_encoder, random_copy, tables_by_task
+from mmgraph.training.loading import load_model
 from mmgraph.training.pretrain import pretrain
 
 ENCODER = EncoderConfig(dim=16, moe=MoEConfig(num_experts=2, top_k=1), gnn=GNNConfig(conv="sign"))
@@ -51,7 +52,7 @@ def test_records_are_those_of_the_embeddings(places: tuple[Path, Path]) -> None:
     run, graph = places
     records = {(r.task, r.model): r.metrics for r in evaluate_run(run, graph)}
     loaded, task = load_graph(graph), load_tasks(graph)["links"]
-    encoder = load_run_encoder(run)
+    encoder = load_model(run)
     assert task.evaluate(embed(encoder, loaded), loaded) == records["links", "trained"]
     assert task.evaluate(embed(random_copy(encoder, 0), loaded), loaded) == records["links", "random init"]
     assert records["links", "trained"] != records["links", "random init"]
@@ -61,7 +62,7 @@ def test_a_level_scores_nodes_and_queries_alike(places: tuple[Path, Path]) -> No
     run, graph = places
     records = {(r.task, r.model): r.metrics for r in evaluate_run(run, graph, level="hybrid")}
     loaded, tasks = load_graph(graph), load_tasks(graph)
-    encoder = load_run_encoder(run)
+    encoder = load_model(run)
     table = embed(encoder, loaded, level="hybrid")
     assert tasks["links"].evaluate(table, loaded) == records["links", "trained"]
     queries = query_encoder(encoder, loaded, ["text"], level="hybrid")
@@ -105,7 +106,7 @@ def test_without_controls_only_the_model(places: tuple[Path, Path], tmp_path: Pa
 
 
 def test_the_random_copy_is_seeded_and_different(places: tuple[Path, Path]) -> None:
-    encoder = load_run_encoder(places[0])
+    encoder = load_model(places[0])
     weights = [torch.cat([p.flatten() for p in random_copy(encoder, seed).parameters()]) for seed in (0, 0, 1)]
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
@@ -126,7 +127,7 @@ def test_an_unfinished_run_says_how_to_go_on(places: tuple[Path, Path], tmp_path
     for name in ("env.json", "config.yaml"):
         (tmp_path / name).write_bytes((places[0] / name).read_bytes())
     with pytest.raises(InputError, match="not finished; go on with: mmgraph resume --run"):
-        load_run_encoder(tmp_path)
+        load_model(tmp_path)
 
 
 def test_tables_for_a_terminal(places: tuple[Path, Path]) -> None:
@@ -145,6 +146,6 @@ def test_a_graph_of_another_encoder_is_aligned_with_a_warning(places: tuple[Path
     values = torch.cat([text.values, text.values[:, :5]], dim=1)
     other = replace(graph, features={"text": ModalityFeatures(wide, values, text.present)})
     with pytest.warns(UserWarning, match="was not trained on the features text__other__"):
-        encoder = load_run_encoder(run, graph=other)
+        encoder = load_model(run, graph=other)
     assert torch.isfinite(embed(encoder, other).vectors).all()
-    assert encoder.specs != load_run_encoder(run, graph=graph).specs
+    assert encoder.specs != load_model(run, graph=graph).specs
