@@ -170,13 +170,16 @@ class RecommendationTask(Task):
         by_user = torch.argsort(user_of_pair, stable=True)
         pairs, user_of_pair = pairs[:, by_user], user_of_pair[by_user]
         parts, lists, step = [], [], chunk_size(items.numel())
+        copy: Tensor | None = None  # masked in place; the scores may be a view of what their function keeps
         for start in range(0, users.numel(), step):
             nodes = users[start : start + step]
             scores = score(order[nodes], order[items])
             if scores.shape != (nodes.numel(), items.numel()):
                 raise InputError(f"scores must be [{nodes.numel()}, {items.numel()}], got {list(scores.shape)}")
             row, item = masked.of(nodes)
-            scores = scores.clone()
+            # One copy for all chunks: new memory for each costs as much as a tenth of the products.
+            copy = torch.empty_like(scores, memory_format=torch.contiguous_format) if copy is None else copy
+            scores = copy[: len(scores)].copy_(scores)
             scores[row.to(scores.device), column[item].to(scores.device)] = -torch.inf
             inside = (user_of_pair >= start) & (user_of_pair < start + step)
             relevant = torch.stack([user_of_pair[inside] - start, column[pairs[1, inside]]])
