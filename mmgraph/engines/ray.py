@@ -24,7 +24,10 @@ MAX_RETRIES = 3
 
 
 class RayEngine(Engine):
-    """Workers are actors of a Ray Data pipeline; each builds the function once and has one processor and one thread.
+    """Workers are actors of a Ray Data pipeline; each builds the function once.
+
+    The bytes are those of the local engine in a process with as many threads as a worker has. Torch cuts long sums by
+    threads, so the last bit of a result may depend on their number, on any engine.
 
     Ray starts with the first shard, so a run that finds everything in a cache pays nothing for it. If the environment
     variable `RAY_ADDRESS` names a cluster (`auto`: the one on this machine), that one is used and left running.
@@ -34,7 +37,8 @@ class RayEngine(Engine):
     in Ray's object store, which spills to disk.
 
     Args:
-        workers: Number of workers; one per processor by default, at most one per shard.
+        workers: Number of workers; as many as there is room for by default, at most one per shard.
+        threads: Threads of each worker; it gets as many processors for itself.
         gpus_per_worker: GPUs that each worker gets for itself.
 
     Raises:
@@ -43,8 +47,8 @@ class RayEngine(Engine):
 
     name: ClassVar[str] = "ray"
 
-    def __init__(self, *, workers: int | None = None, gpus_per_worker: float = 0) -> None:
-        self.workers, self.gpus_per_worker = workers, gpus_per_worker
+    def __init__(self, *, workers: int | None = None, threads: int = 1, gpus_per_worker: float = 0) -> None:
+        self.workers, self.threads, self.gpus_per_worker = workers, threads, gpus_per_worker
         self._started_here = False
         _prepare_environment()
         self._ray = require("ray", extra="ray")
@@ -62,7 +66,7 @@ class RayEngine(Engine):
             return
         self._start()
         workers = min(self._number_of_workers(), len(rows))
-        source = ray.put((os.getcwd(), build))  # once per machine, however many workers read it
+        source = ray.put((os.getcwd(), self.threads, build))  # once per machine, however many workers read it
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of names that are right for all versions allowed
             # One row per block: a block is what is handed over, so each result is here as soon as it is there.
@@ -70,7 +74,7 @@ class RayEngine(Engine):
                 _Worker,
                 fn_constructor_args=([source],),
                 compute=ray.data.ActorPoolStrategy(size=workers),
-                num_cpus=1,
+                num_cpus=self.threads,
                 num_gpus=self.gpus_per_worker,
                 max_restarts=MAX_RETRIES,
                 max_task_retries=MAX_RETRIES,
@@ -107,7 +111,7 @@ class RayEngine(Engine):
                 with _silent_stderr():
                     ray.init(address, **quiet)
             else:
-                count = max(self.workers or 0, len(os.sched_getaffinity(0)))
+                count = max((self.workers or 1) * self.threads, _num_processors())
                 with _silent_stderr():
                     ray.init("local", num_cpus=count, include_dashboard=False, **quiet)
         except (ConnectionError, RuntimeError, ValueError) as error:
@@ -117,19 +121,21 @@ class RayEngine(Engine):
         _silence_raylet(ray)
 
     def _number_of_workers(self) -> int:
-        """As asked for, or one per processor of the cluster.
+        """As asked for, or as many as the cluster has room for.
 
         Raises:
             InputError: If the cluster is too small; the workers would wait forever.
         """
         there = self._ray.cluster_resources()
-        room = int(there.get("CPU", 0))
+        room = int(there.get("CPU", 0) // self.threads)
         if self.gpus_per_worker:
-            room = min(room, int(there.get("GPU", 0) / self.gpus_per_worker))
+            room = min(room, int(there.get("GPU", 0) // self.gpus_per_worker))
         wanted = max(1, room) if self.workers is None else self.workers
         if wanted > room:
-            kind = "processor and GPU" if self.gpus_per_worker else "processor"
-            raise InputError(f"engine ray: {wanted} workers need a {kind} each, the cluster has room for {room}")
+            each = f"{self.threads} CPU" + (f" and {self.gpus_per_worker} GPU" if self.gpus_per_worker else "")
+            raise InputError(
+                f"engine ray: {wanted} workers with {each} each do not fit, the cluster has room for {room}"
+            )
         return wanted
 
 
@@ -149,8 +155,8 @@ class _Worker:
         import ray
         import torch
 
-        torch.set_num_threads(1)
-        folder, build = ray.get(source)
+        folder, threads, build = ray.get(source)
+        torch.set_num_threads(threads)
         if Path(folder).is_dir():
             os.chdir(folder)  # so that relative paths mean the same
         function: Callable[[Any], Any] = build()
@@ -202,6 +208,11 @@ def _as_input_error(ray: Any, error: Exception) -> Exception:
             )
         cause = cause.__cause__
     return error
+
+
+def _num_processors() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _silence_raylet(ray: Any) -> None:
