@@ -63,9 +63,10 @@ def run(args: Namespace) -> None:
     from mmgraph.training.loading import load_model
 
     kind = check_format(args.to)  # before the work, not after it
+    engine = make_engine(args.engine, workers=args.workers, device=args.device)
     graph = load_graph(args.graph)
     encoder = load_model(args.run, device=args.device, graph=graph)
-    with make_engine(args.engine, workers=args.workers, device=args.device) as engine:
+    with engine:
         table = embed(encoder, graph, device=args.device, level=args.level, engine=engine)
     options = {"url": args.url, "graph": graph if "graph" in kind.options else None}
     write_table(table, args.out, format=args.to, overwrite=args.overwrite, upsert=args.upsert, **options)

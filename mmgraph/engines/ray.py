@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import pickle
 import secrets
+import socket
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -23,6 +26,10 @@ MAX_RETRIES = 3
 """How often a shard is tried again, and a worker started again, after a worker died."""
 
 
+SHARDS_AT_ONCE = 4096
+"""Shards that are taken at once: bounds memory however many there are, and makes the start of workers cheap beside them."""
+
+
 class RayEngine(Engine):
     """Workers are actors of a Ray Data pipeline; each builds the function once.
 
@@ -33,8 +40,8 @@ class RayEngine(Engine):
     variable `RAY_ADDRESS` names a cluster (`auto`: the one on this machine), that one is used and left running.
     Otherwise Ray is started here, with a random token that its ports ask for, and ended by `close`.
 
-    A shard whose worker died is tried again, `MAX_RETRIES` times. Shards are sent when `map` begins, those that wait lie
-    in Ray's object store, which spills to disk.
+    A shard whose worker died is tried again, `MAX_RETRIES` times. At most `SHARDS_AT_ONCE` shards are on their way, then
+    workers start anew; those that wait lie in Ray's object store, which spills to disk.
 
     Args:
         workers: Number of workers; as many as there is room for by default, at most one per shard.
@@ -61,12 +68,17 @@ class RayEngine(Engine):
             InputError: If a shard killed each worker that tried it, or the cluster has no room for the workers.
         """
         ray = self._ray
-        rows = [{"shard": ray.cloudpickle.dumps(shard)} for shard in shards]
-        if not rows:
-            return
-        self._start()
+        source = None
+        remaining = iter(shards)
+        while rows := [{"shard": ray.cloudpickle.dumps(shard)} for shard in islice(remaining, SHARDS_AT_ONCE)]:
+            if source is None:
+                self._start()
+                source = ray.put((os.getcwd(), self.threads, build))  # once per machine, however many workers read it
+            yield from self._map_rows(source, rows)
+
+    def _map_rows(self, source: Any, rows: Sequence[dict[str, bytes]]) -> Iterator[Any]:
+        ray = self._ray
         workers = min(self._number_of_workers(), len(rows))
-        source = ray.put((os.getcwd(), self.threads, build))  # once per machine, however many workers read it
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of names that are right for all versions allowed
             # One row per block: a block is what is handed over, so each result is here as soon as it is there.
@@ -108,6 +120,7 @@ class RayEngine(Engine):
         address = os.environ.get("RAY_ADDRESS")
         try:
             if address:
+                _check_reachable(address)
                 with _silent_stderr():
                     ray.init(address, **quiet)
             else:
@@ -115,8 +128,11 @@ class RayEngine(Engine):
                 with _silent_stderr():
                     ray.init("local", num_cpus=count, include_dashboard=False, **quiet)
         except (ConnectionError, RuntimeError, ValueError) as error:
-            where = f"the cluster at RAY_ADDRESS={address}" if address else "Ray on this machine"
-            raise InputError(f"engine ray: cannot reach or start {where}: {error}") from error
+            if isinstance(error, InputError):
+                raise
+            where = f"reach the cluster at RAY_ADDRESS={address}" if address else "start Ray on this machine"
+            reason = str(error).strip().splitlines() or [type(error).__name__]
+            raise InputError(f"engine ray: cannot {where}: {reason[0]}") from error
         self._started_here = True
         _silence_raylet(ray)
 
@@ -208,6 +224,28 @@ def _as_input_error(ray: Any, error: Exception) -> Exception:
             )
         cause = cause.__cause__
     return error
+
+
+def _check_reachable(address: str) -> None:
+    """Ray itself tries for minutes before it says that nobody is there.
+
+    Raises:
+        InputError: If nothing listens at a `host:port`; `auto` is looked up first.
+    """
+    found: str | None = address
+    if address == "auto":
+        services: Any = importlib.import_module("ray._private.services")
+        look_up = getattr(services, "canonicalize_bootstrap_address", lambda _: None)  # not public, may go away
+        with suppress(ConnectionError):
+            found = look_up(address)
+    host, _, port = (found or "").rpartition(":")
+    if "://" in host or not port.isdecimal():
+        return  # in a form of Ray's own
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+    except OSError as error:
+        shown = address if found == address else f"{address} ({found})"
+        raise InputError(f"engine ray: no cluster at RAY_ADDRESS={shown}: {error.strerror or error}") from None
 
 
 def _num_processors() -> int:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -7,6 +8,7 @@ from functools import partial
 
 import pytest
 
+from mmgraph.cli.main import main
 from mmgraph.engines.base import Engine
 from mmgraph.engines.local import LocalEngine
 from mmgraph.engines.registry import ENGINES, make_engine
@@ -96,6 +98,46 @@ def test_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingExtraError, match=r'pip install "mmgraph\[ray\]"'):
         make_engine("ray")
+
+
+@pytest.mark.parametrize("address", ["10.0.0.7:6379", "[::1]:6379"])
+def test_cluster_that_is_not_there_is_told_at_once(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    from mmgraph.engines.ray import _check_reachable
+
+    asked = []
+
+    def refuse(where: tuple[str, int], timeout: float) -> None:
+        asked.append(where)
+        raise ConnectionRefusedError(111, "Connection refused")
+
+    monkeypatch.setattr("socket.create_connection", refuse)
+    with pytest.raises(InputError, match=re.escape(f"no cluster at RAY_ADDRESS={address}: Connection refused")):
+        _check_reachable(address)
+    assert asked == [(address[:-5].strip("[]"), 6379)]
+    _check_reachable("ray://head:10001")
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("--engine local --workers 3", "engine local is one process, got 3 workers; for more: --engine ray"),
+        ("--engine ray --workers 0", "workers must be at least 1, got 0"),
+        ("--engine ray", 'install it with: pip install "mmgraph[ray]"'),
+        ("--engine spark", "--engine"),
+    ],
+)
+@pytest.mark.parametrize("command", ["encode", "export --run r --out o", "embed --run r --out o"])
+def test_bad_flags(
+    command: str, flags: str, message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Told before a graph or a model is looked for: neither is there."""
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert main([*command.split(), "--graph", "g", *flags.split()]) == 2
+    printed = capsys.readouterr()
+    assert message in printed.err
+    assert printed.err.count("\n") == 1
+    assert printed.out == ""
 
 
 def test_names_on_the_command_line_are_those_of_the_registry() -> None:

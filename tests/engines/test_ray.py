@@ -198,6 +198,7 @@ def test_stopped_run_goes_on_where_it_was_and_leaves_no_process(tmp_path: Path, 
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM.format(texts=texts, cache=str(tmp_path / "stopped"))],
         env=environment,
+        start_new_session=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -205,7 +206,7 @@ def test_stopped_run_goes_on_where_it_was_and_leaves_no_process(tmp_path: Path, 
     try:
         while process.poll() is None and len(shards_in(tmp_path / "stopped")) < 3:
             time.sleep(0.05)
-        process.send_signal(how)
+        os.killpg(process.pid, how) if how == signal.SIGINT else process.kill()  # Ctrl-C reaches the whole group
         printed = process.communicate(timeout=120)
     finally:
         process.kill()
