@@ -80,7 +80,7 @@ class RayEngine(Engine):
         ray = self._ray
         workers = min(self._number_of_workers(), len(rows))
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # of names that are right for all versions allowed
+            warnings.simplefilter("ignore", DeprecationWarning)  # max_restarts goes in 2.64, see pyproject.toml
             # One row per block: a block is what is handed over, so each result is here as soon as it is there.
             data = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
                 _Worker,

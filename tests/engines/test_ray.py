@@ -95,12 +95,15 @@ def shards_in(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*.safetensors"))
 
 
-def test_results_are_in_order_from_workers_with_one_thread(engine: RayEngine) -> None:
+def test_results_are_in_order_from_workers_with_one_thread(engine: RayEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mmgraph.engines.ray.SHARDS_AT_ONCE", 8)  # two rounds of at most two workers
     found = list(engine.map(find_threads, range(12)))
     assert [one.shard for one in found] == list(range(12))
     assert {one.threads for one in found} == {1}
     assert {one.folder for one in found} == {os.getcwd()}
-    assert 1 <= len({one.process for one in found} - {os.getpid()}) <= 2
+    for one_round in (found[:8], found[8:]):
+        assert 1 <= len({one.process for one in one_round}) <= 2
+    assert not {one.process for one in found[:8]} & {one.process for one in found[8:]}
     assert os.getpid() not in {one.process for one in found}
 
 
