@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from mmgraph.data.store import load_graph, save_graph
     from mmgraph.datasets import available_datasets, build_dataset
     from mmgraph.encoders.by_name import encode
+    from mmgraph.engines.registry import make_engine
     from mmgraph.errors import InputError, MissingExtraError
     from mmgraph.export.base import open_store, read_table, write_table
     from mmgraph.export.filters import Filter, parse_filter
@@ -152,6 +153,7 @@ _HOME = {
     "load_ogb": "mmgraph.formats.ogb",
     "load_splits": "mmgraph.splits.base",
     "message_graph": "mmgraph.splits.message",
+    "make_engine": "mmgraph.engines.registry",
     "measure_forms": "mmgraph.compression.measure",
     "name_clusters": "mmgraph.cluster.naming",
     "planted_graph": "mmgraph.synthetic.planted",
@@ -312,6 +314,7 @@ __all__ = [  # noqa: RUF022  (by topic)
     "evaluate_clustering",
     "kmeans",
     "leiden",
+    "make_engine",
     "measure_forms",
     "name_clusters",
     "Filter",

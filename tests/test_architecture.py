@@ -17,7 +17,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 LAYERS: list[set[str]] = [
     {"errors"},
     {"compiled", "files", "notebook", "seeding", "progress", "versions"},
-    {"config", "metrics"},
+    {"config", "engines", "metrics"},
     {"data"},
     {"splits"},
     {"formats"},
@@ -68,6 +68,7 @@ OPTIONAL = (
     "duckdb",
     "usearch",
     "huggingface_hub",
+    "ray",
 )
 
 

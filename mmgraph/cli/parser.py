@@ -17,6 +17,9 @@ from jsonargparse import (  # type: ignore[attr-defined]
 
 from mmgraph.config import from_mapping, read_mapping
 
+EngineName = Literal["local", "ray"]
+"""The names of `mmgraph.engines.registry`."""
+
 LevelName = Literal["last", "blend", "hybrid", "all"]
 """As in `mmgraph.inference.levels`, which is not imported here: torch takes seconds, and help should not."""
 
@@ -89,4 +92,20 @@ def make_parser(command: str, description: str, *examples: str) -> ArgumentParse
         epilog=f"{'example' if len(examples) == 1 else 'examples'}:\n{lines}",
         formatter_class=HelpFormatter,
         exit_on_error=False,
+    )
+
+
+def add_engine_flags(parser: ArgumentParser) -> None:
+    """Add `--engine` and `--workers`."""
+    parser.add_argument(
+        "--engine",
+        type=EngineName,
+        default="local",
+        help="Where the work runs: in this process, or in workers of Ray on this machine or on the cluster that\n"
+        "RAY_ADDRESS names. The result is the same.",
+    )
+    parser.add_argument(
+        "--workers",
+        type=int | None,
+        help="Workers of --engine ray, each with one processor; as many as fit if not given.",
     )

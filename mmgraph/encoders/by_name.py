@@ -10,6 +10,7 @@ from mmgraph.data.raw import RawGraph
 from mmgraph.encoders.base import ModalityEncoder
 from mmgraph.encoders.pipeline import encode_graph
 from mmgraph.encoders.registry import load_encoder_by_name
+from mmgraph.engines.base import Engine
 from mmgraph.errors import InputError
 
 
@@ -20,6 +21,7 @@ def encode(
     device: str = "cpu",
     batch_size: int = 64,
     progress: bool = True,
+    engine: Engine | None = None,
     **encoders: str | ModalityEncoder,
 ) -> MultimodalGraph:
     """Turn the content of a graph into features, one frozen encoder per modality.
@@ -33,6 +35,7 @@ def encode(
         device: Where encoders that are given by name run.
         batch_size: Items per forward pass.
         progress: Show a bar (on a terminal only).
+        engine: Where batches are encoded; in this process by default.
         **encoders: By modality, the name of an encoder or an encoder of your own.
 
     Raises:
@@ -46,4 +49,4 @@ def encode(
         else encoder
         for modality, encoder in encoders.items()
     }
-    return encode_graph(raw, loaded, cache=cache, batch_size=batch_size, progress=progress)[0]
+    return encode_graph(raw, loaded, cache=cache, batch_size=batch_size, progress=progress, engine=engine)[0]

@@ -14,6 +14,7 @@ from mmgraph.data.graph import MultimodalGraph
 from mmgraph.data.store import load_graph, save_graph
 from mmgraph.encoders.pipeline import encode_graph
 from mmgraph.encoders.registry import load_encoder_by_name
+from mmgraph.engines.base import Engine
 from mmgraph.errors import InputError, first_few
 from mmgraph.files import read_json, write_json
 from mmgraph.formats.tables import read_tables
@@ -32,6 +33,7 @@ def encode_folder(
     batch_size: int = 64,
     on_unknown: Literal["error", "drop"] = "error",
     name: str | None = None,
+    engine: Engine | None = None,
 ) -> tuple[MultimodalGraph, dict[str, Any]]:
     """Read the tables of a folder, encode their content, write the graph to `encoded/` beside them.
 
@@ -44,6 +46,7 @@ def encode_folder(
         batch_size: Items per forward pass.
         on_unknown: What to do with edges to unknown ids.
         name: Name of the graph.
+        engine: Where batches are encoded; in this process by default.
 
     Returns:
         The graph and the encoding report by modality, as written to `encoded/encoding.json`.
@@ -66,7 +69,7 @@ def encode_folder(
     if not chosen:
         raise InputError(f"{folder}: nothing to encode; no node has text or image, or all encoders are 'none'")
     loaded = {modality: load_encoder_by_name(key, modality=modality, device=device) for modality, key in chosen.items()}
-    graph, report = encode_graph(raw, loaded, cache=cache, batch_size=batch_size)
+    graph, report = encode_graph(raw, loaded, cache=cache, batch_size=batch_size, engine=engine)
     graph = _relative_paths(graph, folder)
     save_graph(graph, folder / "encoded", overwrite=True)
     described: dict[str, Any] = report.to_dict()["modalities"]

@@ -6,6 +6,8 @@ import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,9 +18,11 @@ from torch import Tensor
 from mmgraph.data.features import ModalityFeatures
 from mmgraph.data.graph import MultimodalGraph
 from mmgraph.data.raw import RawGraph
-from mmgraph.encoders.base import ModalityEncoder
+from mmgraph.encoders.base import EncodedItems, ModalityEncoder
 from mmgraph.encoders.cache import EncodingCache, content_key, default_cache_folder
 from mmgraph.encoders.report import EncodingReport, ModalityReport
+from mmgraph.engines.base import Engine
+from mmgraph.engines.local import LocalEngine
 from mmgraph.errors import InputError, first_few, unknown_choice
 from mmgraph.progress import progress_bar
 
@@ -32,6 +36,7 @@ def encode_graph(
     cache: Path | str | Literal[False] | None = None,
     batch_size: int = 64,
     progress: bool = True,
+    engine: Engine | None = None,
 ) -> tuple[MultimodalGraph, EncodingReport]:
     """Encode the content of a graph.
 
@@ -45,6 +50,8 @@ def encode_graph(
         cache: Folder of encoded content; `default_cache_folder()` if `None`; `False` for no cache.
         batch_size: Items per batch.
         progress: Show a bar (on a terminal only).
+        engine: Where batches are encoded; in this process by default. Batches are the same on every engine, and so are the
+            files of the cache, which are written here.
 
     Returns:
         The graph with features; its columns are those of `raw` and, per modality given as texts or paths, the text
@@ -66,7 +73,7 @@ def encode_graph(
     report = EncodingReport()
     for modality in raw.content:
         if modality in encoders:
-            job = _Job(raw, encoders[modality], progress=progress)
+            job = _Job(raw, encoders[modality], engine or LocalEngine(), progress=progress)
             store = None if folder is None else EncodingCache(folder, encoders[modality])
             features[modality] = job.run(store, batch_size)
             report.modalities[modality] = job.report
@@ -85,8 +92,8 @@ def encode_graph(
 class _Job:
     """The encoding of one modality of one graph."""
 
-    def __init__(self, raw: RawGraph, encoder: ModalityEncoder, *, progress: bool) -> None:
-        self.raw, self.encoder, self.progress = raw, encoder, progress
+    def __init__(self, raw: RawGraph, encoder: ModalityEncoder, engine: Engine, *, progress: bool) -> None:
+        self.raw, self.encoder, self.engine, self.progress = raw, encoder, engine, progress
         self.items: Sequence[Any] = raw.content[encoder.spec.modality]
         self.report = ModalityReport(encoder.spec.encoder, encoder.fingerprint)
         self.rows: dict[bytes, list[int]] = {}
@@ -143,11 +150,13 @@ class _Job:
         # Longest first, so that a batch too large for memory fails at once; then by content.
         lengths = {key: self.encoder.sort_key(self._item(key)) for key in keys}
         keys = sorted(keys, key=lambda key: (-lengths[key], key))
+        batches = [keys[start : start + batch_size] for start in range(0, len(keys), batch_size)]
+        shards = ([self._item(key) for key in batch] for batch in batches)
+        results = self.engine.map(partial(_BatchEncoder, self.encoder), shards)
         with self._bar("encoding", len(keys)) as advance:
-            for start in range(0, len(keys), batch_size):
-                batch = keys[start : start + batch_size]
-                encoded = self.encoder.encode([self._item(key) for key in batch])
-                vectors = encoded.vectors.cpu()
+            for batch, (encoded, absent) in zip(batches, results, strict=True):
+                self._check_shared(batch, absent)
+                vectors = encoded.vectors
                 truncated = torch.zeros(len(batch), dtype=torch.bool)
                 truncated[list(encoded.truncated)] = True
                 broken = dict(encoded.failed)
@@ -163,6 +172,19 @@ class _Job:
                 self.report.encoded += len(done)
                 advance(len(batch))
         self.report.quarantined.sort(key=lambda entry: str(entry[0]))
+
+    def _check_shared(self, batch: Sequence[bytes], absent: Sequence[int]) -> None:
+        """Tell a file that a worker cannot see from a broken one, which would go missing without an error."""
+        for position in absent:
+            item = self._item(batch[position])
+            try:
+                self.encoder.content(item)
+            except OSError:
+                continue  # gone here as well: quarantined
+            raise InputError(
+                f"{item}: is here, but a worker does not find it; engine {self.engine.name} needs a file system that all "
+                "workers share"
+            )
 
     def _item(self, key: bytes) -> Any:
         return self.items[self.rows[key][0]]
@@ -193,6 +215,27 @@ class _Job:
         with bar:
             task = bar.add_task(f"{verb} {self.encoder.spec.modality} ({self.encoder.spec.encoder})", total=total)
             yield lambda count: bar.advance(task, count)
+
+
+class _BatchEncoder:
+    """Encodes one batch, in whatever process; also says which of the failed items are files that are not there."""
+
+    def __init__(self, encoder: ModalityEncoder) -> None:
+        self.encoder = encoder
+
+    def __call__(self, items: Sequence[Any]) -> tuple[EncodedItems, tuple[int, ...]]:
+        encoded = self.encoder.encode(items)
+        absent = tuple(position for position, _ in encoded.failed if self._is_gone(items[position]))
+        return replace(encoded, vectors=encoded.vectors.cpu()), absent
+
+    def _is_gone(self, item: Any) -> bool:
+        try:
+            self.encoder.content(item)
+        except FileNotFoundError:
+            return True
+        except (OSError, UnicodeError):
+            pass
+        return False
 
 
 def is_absent(item: Any) -> bool:

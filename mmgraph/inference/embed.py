@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from mmgraph.data.features import ModalityFeatures
 from mmgraph.data.graph import MultimodalGraph
+from mmgraph.engines.base import Engine
+from mmgraph.engines.local import LocalEngine
 from mmgraph.errors import InputError
 from mmgraph.inference.levels import Level, check_level, combine_levels, level_name
+from mmgraph.inference.rows import BlockRows, ContentRows, LayerRows, Range
 from mmgraph.inference.table import EmbeddingTable
 from mmgraph.nn.build import Encoder
 from mmgraph.nn.encoder import GraphEncoder
@@ -36,6 +39,7 @@ def embed(
     max_rows: int = 2**20,
     device: torch.device | str | None = None,
     level: Level = "last",
+    engine: Engine | None = None,
 ) -> EmbeddingTable:
     """Embed every node with all of its neighbours.
 
@@ -53,6 +57,8 @@ def embed(
         level: What becomes the vector: `last`, `blend` (or a `Blend` with weights of your own), `hybrid` (or a `Hybrid`)
             for the embedding beside the raw texts, or `all` for the levels `0 .. num_layers` side by side (of a
             `SignEncoder`: its inputs, then the embedding), see `mmgraph.inference.levels`.
+        engine: Where ranges are computed; in this process by default. Ranges are the same on every engine, and so are the
+            bytes. One range of a model with layers is always computed here.
 
     Raises:
         InputError: If a feature space is unknown to the encoder, an argument is out of range, or a vector comes out
@@ -63,9 +69,9 @@ def embed(
         raise InputError(f"embed: max_rows and num_ranges must be at least 1, got {max_rows} and {num_ranges}")
     with evaluating(encoder, device) as model, torch.no_grad():
         levels = (
-            _sign_levels(model, graph, num_ranges, max_rows)
+            _sign_levels(model, graph, num_ranges, max_rows, engine or LocalEngine())
             if isinstance(model, SignEncoder)
-            else _layer_levels(model, graph, num_ranges, max_rows)
+            else _layer_levels(model, graph, num_ranges, max_rows, engine or LocalEngine())
         )
         vectors = combine_levels(levels, level, graph.features)
         table = EmbeddingTable.for_graph(graph, vectors, model=table_model(model, level))
@@ -122,21 +128,19 @@ def evaluating(encoder: E, device: torch.device | str | None = None) -> Iterator
 
 
 def _sign_levels(
-    encoder: SignEncoder, graph: MultimodalGraph, num_ranges: int | None, max_rows: int
+    encoder: SignEncoder, graph: MultimodalGraph, num_ranges: int | None, max_rows: int, engine: Engine
 ) -> Iterator[Tensor]:
     """The levels that the network reads, then the embedding, each `[num_nodes, dim]` on the device of the graph."""
     blocks = encoder.graph_blocks(graph.to(encoder.device))
     yield from (level.to(graph.device) for level in blocks.levels)
     step = min(ROWS_AT_ONCE, max_rows) if num_ranges is None else -(-graph.num_nodes // num_ranges)
+    ranges = [(start, min(start + step, graph.num_nodes)) for start in range(0, graph.num_nodes, step)]
     out = torch.empty(graph.num_nodes, encoder.dim, device=graph.device)
-    for start in track(range(0, graph.num_nodes, step), "embed"):
-        rows = torch.arange(start, min(start + step, graph.num_nodes), device=encoder.device)
-        out[start : start + step] = encoder(blocks.gather(rows)).embedding
-    yield out
+    yield _fill(out, ranges, engine.map(partial(BlockRows, encoder, blocks, graph.device), ranges), "embed")
 
 
 def _layer_levels(
-    encoder: GraphEncoder, graph: MultimodalGraph, num_ranges: int | None, max_rows: int
+    encoder: GraphEncoder, graph: MultimodalGraph, num_ranges: int | None, max_rows: int, engine: Engine
 ) -> Iterator[Tensor]:
     """Levels `0 .. num_layers` one after the other, each `[num_nodes, dim]` on the device of the graph."""
     messages = MessageGraph.from_edges(graph.message_edges()[0], graph.num_nodes, graph.num_nodes)
@@ -150,21 +154,16 @@ def _layer_levels(
             yield one.to(graph.device)
         return
     x = torch.empty(graph.num_nodes, encoder.dim, device=graph.device)
-    for start, stop in track(ranges, "embed: features"):
-        rows = torch.arange(start, stop, device=graph.device)
-        x[start:stop] = encoder.fuse(_take(graph.features, rows, encoder.device), num_nodes=stop - start).x
-    yield x
+    build = partial(ContentRows, encoder, dict(graph.features), graph.device)
+    yield _fill(x, ranges, engine.map(build, ranges), "embed: features")
     for number in range(encoder.num_layers):
-        above = torch.empty_like(x)
-        for start, stop in track(ranges, f"embed: layer {number + 1} of {encoder.num_layers}"):
-            inside = slice(int(messages.indptr[start]), int(messages.indptr[stop]))
-            sources, local = torch.unique(messages.source[inside], return_inverse=True)
-            edge_index = torch.stack([local, messages.target[inside] - start]).to(encoder.device)
-            x_source, x_target = x[sources].to(encoder.device), x[start:stop].to(encoder.device)
-            above[start:stop] = encoder.layer(number, x_source, x_target, edge_index)
-        x = above
+        rows = engine.map(partial(LayerRows, encoder, number, messages, x), ranges)
+        x = _fill(torch.empty_like(x), ranges, rows, f"embed: layer {number + 1} of {encoder.num_layers}")
         yield x
 
 
-def _take(features: Mapping[str, ModalityFeatures], rows: Tensor, device: torch.device) -> dict[str, ModalityFeatures]:
-    return {name: item.take(rows).to(device) for name, item in features.items()}
+def _fill(level: Tensor, ranges: Sequence[Range], results: Iterator[Tensor], description: str) -> Tensor:
+    """Put the rows of each range in their place."""
+    for (start, stop), rows in track(zip(ranges, results, strict=True), description, total=len(ranges)):
+        level[start:stop] = rows
+    return level

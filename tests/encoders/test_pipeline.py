@@ -24,8 +24,10 @@ from mmgraph.encoders.efficientnet import EfficientNetEncoder
 from mmgraph.encoders.function import FunctionEncoder
 from mmgraph.encoders.minilm import MiniLMEncoder
 from mmgraph.encoders.pipeline import encode_graph
+from mmgraph.engines.local import LocalEngine
 from mmgraph.errors import InputError
 from mmgraph.testing.encoders import FakeImageEncoder, FakeTextEncoder
+from mmgraph.testing.engines import CopyingEngine
 from mmgraph.testing.factories import make_raw_graph
 
 WORDS = ["red", "blue", "green", "cat", "dog", "sun", "moon", "of", "the", "and", "very", "old", "new"]
@@ -381,3 +383,63 @@ def test_features_can_be_trained_on(tmp_path: Path, minilm: MiniLMEncoder) -> No
     layer = torch.nn.Linear(384, 2)
     layer(graph.features["text"].values).sum().backward()
     assert layer.weight.grad is not None
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_engine_with_workers_gives_the_same_bytes(tmp_path: Path, images: list[Path], workers: int) -> None:
+    """Each file of the cache is named after its bytes, so equal names are equal batches, keys and vectors."""
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(images[0].read_bytes()[:-200])
+    raw = raw_of(text=some_texts(20), image=[*images[:19], broken])
+    graphs, reports, files = [], [], []
+    for name, engine in (("local", LocalEngine()), ("copies", CopyingEngine(workers))):
+        encoders = {"text": FakeTextEncoder(max_words=6), "image": FakeImageEncoder()}
+        graph, report = encode_graph(raw, encoders, cache=tmp_path / name, batch_size=3, engine=engine)
+        for part in report.modalities.values():
+            part.seconds = 0.0
+        graphs.append(graph)
+        reports.append(report.to_dict())
+        files.append(sorted(path.relative_to(tmp_path / name) for path in (tmp_path / name).rglob("*.safetensors")))
+    assert reports[0] == reports[1]
+    assert len(reports[0]["modalities"]["image"]["quarantined"]) == 1
+    assert reports[0]["modalities"]["text"]["truncated"] > 0
+    assert files[0] == files[1]
+    assert len(files[0]) == 14
+    for modality in graphs[0].features:
+        assert by_id(graphs[0], modality) == by_id(graphs[1], modality)
+        assert torch.equal(graphs[0].features[modality].mean, graphs[1].features[modality].mean)
+
+
+def test_engine_gets_the_rest_only(tmp_path: Path) -> None:
+    """Results are kept in order, so the rest is cut into the batches that an undisturbed run makes."""
+    raw = raw_of(text=some_texts(50))
+    encode_graph(raw, {"text": FakeTextEncoder()}, cache=tmp_path / "whole", batch_size=8)
+    with pytest.raises(RuntimeError, match="stopped on purpose"):
+        encode_graph(raw, {"text": FakeTextEncoder(fail_after=4)}, cache=tmp_path / "stopped", batch_size=8)
+    engine = CopyingEngine()
+    encode_graph(raw, {"text": FakeTextEncoder()}, cache=tmp_path / "stopped", batch_size=8, engine=engine)
+    assert engine.num_shards == 3
+    whole, stopped = ({path.name for path in (tmp_path / name).rglob("*.safetensors")} for name in ("whole", "stopped"))
+    assert whole == stopped
+    encode_graph(raw, {"text": FakeTextEncoder()}, cache=tmp_path / "stopped", batch_size=8, engine=engine)
+    assert engine.num_shards == 3
+
+
+class BlindEncoder(FakeImageEncoder):
+    """On a machine that does not see the files."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (BlindWorker, ())
+
+
+class BlindWorker(FakeImageEncoder):
+    def prepare(self, path: Path | str) -> torch.Tensor:
+        raise InputError(f"{path}: file not found")
+
+    def content(self, item: Any) -> bytes:
+        raise FileNotFoundError(2, "No such file or directory", str(item))
+
+
+def test_worker_without_the_files_is_no_quarantine(tmp_path: Path, images: list[Path]) -> None:
+    with pytest.raises(InputError, match="is here, but a worker does not find it; engine copying needs a file system"):
+        encode_graph(raw_of(image=images[:2]), {"image": BlindEncoder()}, cache=tmp_path, engine=CopyingEngine())

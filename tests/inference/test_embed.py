@@ -12,11 +12,14 @@ from mmgraph.data.graph import MultimodalGraph
 from mmgraph.data.relation import Relation
 from mmgraph.errors import InputError
 from mmgraph.inference.embed import embed, node_ranges
+from mmgraph.nn.build import build_encoder
 from mmgraph.nn.encoder import EncoderConfig, EncoderOutput, GraphEncoder
 from mmgraph.nn.gnn import GNNConfig
 from mmgraph.nn.message_graph import MessageGraph
 from mmgraph.nn.moe import MoEConfig
 from mmgraph.nn.saving import encoder_digest
+from mmgraph.nn.sign import SignEncoder
+from mmgraph.testing.engines import CopyingEngine
 from mmgraph.testing.factories import make_graph, randomise
 
 
@@ -237,3 +240,22 @@ def test_row_order_does_not_matter() -> None:
     expected = embed(encoder, graph)
     found = embed(encoder, shuffled, num_ranges=3)
     torch.testing.assert_close(found.vectors_of(graph.node_ids.values), expected.vectors, rtol=0, atol=1e-5)
+
+
+def sign_encoder(graph: MultimodalGraph) -> SignEncoder:
+    torch.manual_seed(1)
+    encoder = build_encoder(EncoderConfig(dim=16, moe=MoEConfig(num_experts=4, top_k=2)), [graph])
+    assert isinstance(encoder, SignEncoder)
+    return randomise(encoder)
+
+
+@pytest.mark.parametrize("conv", ["gat", "sage", "sign"])
+@pytest.mark.parametrize("workers", [1, 3])
+def test_engine_with_workers_gives_the_same_bytes(conv: str, workers: int) -> None:
+    graph = make_graph(40, 120)
+    encoder = sign_encoder(graph) if conv == "sign" else make_encoder(graph, conv)
+    engine = CopyingEngine(workers)
+    expected = embed(encoder, graph, num_ranges=3, level="all")
+    assert torch.equal(embed(encoder, graph, num_ranges=3, level="all", engine=engine).vectors, expected.vectors)
+    assert engine.num_shards == (3 if conv == "sign" else 3 * 3)
+    assert embed(encoder, graph, num_ranges=3, engine=engine).model == encoder_digest(encoder)
