@@ -17,7 +17,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 LAYERS: list[set[str]] = [
     {"errors"},
     {"compiled", "files", "notebook", "seeding", "progress", "versions"},
-    {"config", "metrics"},
+    {"config", "metrics", "sealed"},
     {"data"},
     {"splits"},
     {"formats"},

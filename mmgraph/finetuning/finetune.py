@@ -193,7 +193,7 @@ def _train(model: Encoder, problem: Problem, config: FinetuneConfig, folder: Pat
         scales={"encoder": config.encoder_lr},
     )
     stopping = EarlyStopping(folder, modules, config.patience)
-    if trainer.checkpoint_path.exists():
+    if trainer.has_checkpoint:
         trainer.restore()
         stopping.rewind(trainer.step)
     elif trainer.step == 0:
