@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import glob
 import hashlib
 import json
@@ -49,6 +50,7 @@ def file_digest(path: Path | str) -> str:
 
 
 _TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<place>[0-9a-f]{8})-(?P<pid>[0-9]+)-[0-9a-f]{8}\.tmp")
+_FULL = re.compile(r"no space left|disk is full|os error 28\b", re.IGNORECASE)
 _FLUSH_ONE_BY_ONE = 32
 
 
@@ -113,7 +115,8 @@ def atomic_path(path: Path | str, *, cache: bool = False) -> Iterator[Path]:
         remove_leftovers(path.parent, path.name)
     temporary = _temporary_name(path)
     try:
-        yield temporary
+        with _naming_a_full_disk(path):
+            yield temporary
         if lasting:
             flush(temporary)
         os.replace(temporary, path)
@@ -142,7 +145,8 @@ def atomic_folder(path: Path | str, *, overwrite: bool = False) -> Iterator[Path
     temporary = _temporary_name(path)
     temporary.mkdir()
     try:
-        yield temporary
+        with _naming_a_full_disk(path):
+            yield temporary
         _flush_tree(temporary)
         if not path.exists():
             os.replace(temporary, path)
@@ -176,6 +180,25 @@ def _remove(path: Path | str) -> None:
         shutil.rmtree(path)
     else:
         os.unlink(path)
+
+
+@contextmanager
+def _naming_a_full_disk(path: Path) -> Iterator[None]:
+    """Libraries tell of a full disk by errors of their own; the command line knows `ENOSPC` and says what to do."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            if error.errno == errno.ENOSPC and error.filename is None:
+                error.filename = str(path)
+            raise
+        if _FULL.search(str(error)) or (isinstance(error, (OSError, RuntimeError)) and _is_full(path.parent)):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        raise
+
+
+def _is_full(folder: Path) -> bool:
+    return shutil.disk_usage(folder).free < 2**16
 
 
 def flush(path: Path | str) -> None:

@@ -19,7 +19,12 @@ _TRAILER_LENGTH = len(_TRAILER) + 64
 
 def write_sealed_json(path: Path | str, value: Mapping[str, Any]) -> None:
     """Write a JSON object with the SHA-256 of its text as the last entry, `sha256`; atomically."""
-    write_json(path, {**value, KEY: _text_digest(value)})
+    write_json(path, _sealed(value))
+
+
+def sealed_json(value: Mapping[str, Any]) -> str:
+    """The text that `write_sealed_json` writes; a digest that is there already is replaced."""
+    return json_text(_sealed(value))
 
 
 def read_sealed_json(path: Path | str) -> Any:
@@ -34,16 +39,45 @@ def read_sealed_json(path: Path | str) -> Any:
     value = read_json(path)
     if not isinstance(value, dict) or not value:
         return value
+    if _unsealed(value, path) and not is_canonical(path, _sealed(value)):
+        raise InputError(f"{path}: the file was changed: its content does not match its SHA-256")
+    return value
+
+
+def sealed_text(value: Mapping[str, Any]) -> str:
+    """One line of JSON with the SHA-256 of the rest as the last entry, for places inside other files."""
+    return json.dumps(_sealed(value), ensure_ascii=False)
+
+
+def read_sealed_text(text: bytes, path: Path | str) -> Any:
+    """Read what `sealed_text` made; a text without a digest, of an earlier version, is read as it is.
+
+    Raises:
+        InputError: If it is not JSON or was changed.
+    """
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: expected JSON in the metadata, got: {error}") from None
+    if isinstance(value, dict) and value and _unsealed(value, path) and sealed_text(value) != text.decode():
+        raise InputError(f"{path}: the file was changed: its metadata do not match their SHA-256")
+    return value
+
+
+def _unsealed(value: dict[str, Any], path: Path | str) -> bool:
+    """Take the seal off; false if there is none.
+
+    Raises:
+        InputError: If it is there under another name or at another place.
+    """
     last, digest = next(reversed(value.items()))
     if last != KEY:
         # `digest` is what graph.json calls its own; it has its own check.
         if KEY in value or (last != "digest" and isinstance(digest, str) and re.fullmatch(r"[0-9a-f]{64}", digest)):
             raise InputError(f"{path}: the file was changed: its last entry is not {KEY!r}")
-        return value
+        return False
     del value[KEY]
-    if digest != _text_digest(value) or not is_canonical(path, {**value, KEY: digest}):
-        raise InputError(f"{path}: the file was changed: its content does not match its SHA-256")
-    return value
+    return True
 
 
 def is_canonical(path: Path | str, value: Any) -> bool:
@@ -111,6 +145,11 @@ def check_digest(path: Path, digest: object, *, source: Path | str) -> None:
         raise InputError(
             f"{path}: the file was changed: expected SHA-256 {str(digest)[:12]} ({Path(source).name}), got {found[:12]}"
         )
+
+
+def _sealed(value: Mapping[str, Any]) -> dict[str, Any]:
+    content = {name: item for name, item in value.items() if name != KEY}
+    return {**content, KEY: _text_digest(content)}
 
 
 def _text_digest(value: Mapping[str, Any]) -> str:

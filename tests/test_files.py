@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -195,3 +196,27 @@ def test_digests_of_a_folder(tmp_path: Path) -> None:
             check_digests(tmp_path, {name: "0"}, source="manifest")
     with pytest.raises(InputError, match="expected SHA-256 by file"):
         check_digests(tmp_path, ["a"], source="manifest")
+
+
+@pytest.mark.parametrize(
+    ("error", "full", "named"),
+    [
+        (RuntimeError("IO Error: No space left on device"), False, True),  # faiss, duckdb
+        (RuntimeError("write failed"), True, True),
+        (OSError("12 requested and 3 written"), True, True),  # numpy
+        (OSError(errno.ENOSPC, "No space left on device"), False, True),
+        (OSError(errno.EIO, "I/O error"), True, False),
+        (RuntimeError("write failed"), False, False),
+        (ValueError("wrong"), True, False),
+    ],
+)
+def test_a_full_disk_has_one_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, full: bool, named: bool
+) -> None:
+    monkeypatch.setattr("mmgraph.files._is_full", lambda folder: full)
+    for write in (atomic_path, atomic_folder):
+        with pytest.raises(type(error) if not named else OSError) as found, write(tmp_path / "x"):
+            raise error
+        if named:
+            assert (found.value.errno, found.value.filename) == (errno.ENOSPC, str(tmp_path / "x"))
+        assert list(tmp_path.iterdir()) == []

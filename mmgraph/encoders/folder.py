@@ -15,8 +15,8 @@ from mmgraph.data.store import load_graph, save_graph
 from mmgraph.encoders.pipeline import encode_graph
 from mmgraph.encoders.registry import load_encoder_by_name
 from mmgraph.errors import InputError, first_few
-from mmgraph.files import read_json, write_json
 from mmgraph.formats.tables import read_tables
+from mmgraph.sealed import read_sealed_json, write_sealed_json
 
 DEFAULT_ENCODERS = {"text": "minilm", "image": "efficientnet-lite0"}
 NO_ENCODER = "none"
@@ -70,7 +70,7 @@ def encode_folder(
     graph = _relative_paths(graph, folder)
     save_graph(graph, folder / "encoded", overwrite=True)
     described: dict[str, Any] = report.to_dict()["modalities"]
-    write_json(folder / REPORT, described)
+    write_sealed_json(folder / REPORT, described)
     return graph, described
 
 
@@ -88,4 +88,4 @@ def load_encoded(folder: Path | str) -> tuple[MultimodalGraph, dict[str, Any]] |
     folder = Path(folder)
     if not (folder / REPORT).exists():  # written last
         return None
-    return load_graph(folder), dict(read_json(folder / REPORT))
+    return load_graph(folder), dict(read_sealed_json(folder / REPORT))

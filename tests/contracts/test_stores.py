@@ -26,6 +26,7 @@ from mmgraph.export.filters import parse_filter
 from mmgraph.export.formats import FORMATS
 from mmgraph.export.qdrant import point_id
 from mmgraph.inference.table import EmbeddingTable
+from mmgraph.sealed import sealed_json
 
 APPROXIMATE = {"faiss-hnsw": 0.95, "faiss-ivfpq": 0.5, "usearch": 0.95, "compressed": 0.95}
 """Recall@10 that these reach on 2,000 random vectors of 64 dimensions, the hardest case for an index."""
@@ -390,10 +391,10 @@ def test_manifest_says_what_is_in_the_store(tmp_path: Path, format: str) -> None
     assert manifest["normalised"] == (format in NORMALISED)
     assert len(manifest["libraries"]) == 7
     assert "absent" not in manifest["libraries"].values()
-    (path / "manifest.json").write_text(json.dumps({**manifest, "dim": 8}), encoding="utf-8")
+    (path / "manifest.json").write_text(sealed_json({**manifest, "dim": 8}), encoding="utf-8")
     with pytest.raises(InputError, match="manifest says dim 8, the store has 16"):
         open_store(path)
-    (path / "manifest.json").write_text(json.dumps({**manifest, "store": "sheet"}), encoding="utf-8")
+    (path / "manifest.json").write_text(sealed_json({**manifest, "store": "sheet"}), encoding="utf-8")
     with pytest.raises(InputError, match="unknown store 'sheet'"):
         open_store(path)
 

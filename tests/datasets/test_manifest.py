@@ -16,7 +16,8 @@ from mmgraph.datasets.manifest import (
     write_manifest,
 )
 from mmgraph.errors import InputError
-from mmgraph.files import read_json, write_json
+from mmgraph.files import read_json
+from mmgraph.sealed import sealed_json
 from mmgraph.testing.datasets import make_dataset
 
 IDENTITY = {"name": "toy", "seed": 0, "holdout": True, "local": []}
@@ -98,7 +99,7 @@ def test_files_that_are_missing_or_resized_are_named(folder: Path) -> None:
     ],
 )
 def test_a_damaged_manifest_is_named_and_can_be_overwritten(folder: Path, content: object, message: str) -> None:
-    write_json(folder / MANIFEST, content)
+    (folder / MANIFEST).write_text(sealed_json(content) if isinstance(content, dict) else "[]")
     with pytest.raises(InputError) as error:
         is_current(folder, IDENTITY)
     assert str(error.value) == f"{folder / MANIFEST}: {message}"

@@ -104,7 +104,7 @@ def test_same_seed_same_run_and_other_seed_another(graphs: list[Path], tmp_path:
 def test_the_run_folder_holds_everything(graphs: list[Path], tmp_path: Path) -> None:
     run = pretrain(graphs, CONFIG, out=tmp_path / "run")
     names = {path.name for path in run.folder.iterdir()}
-    assert names == {"config.yaml", "env.json", "metrics.jsonl", "tensorboard", "model", "last.pt"}
+    assert names == {"config.yaml", "env.json", "metrics.jsonl", "tensorboard", "model", "last.pt", "previous.pt"}
     rows = read_metrics(run.folder)
     assert [row["step"] for row in rows] == list(range(12))
     keys = {key for row in rows for key in row}
@@ -158,7 +158,11 @@ def test_resume_after_sigkill_is_exact(graphs: list[Path], tmp_path: Path, name:
         str(reached),
         name,
     ]
-    process = subprocess.Popen(script, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    process = subprocess.Popen(
+        script,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])},
+    )
     deadline = time.monotonic() + 120
     while not reached.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
