@@ -72,6 +72,13 @@ def is_temporary(path: Path | str) -> bool:
     return _TEMPORARY.fullmatch(Path(path).name) is not None
 
 
+def _final_name(name: str) -> str:
+    """What a temporary name would have become; a folder that is replaced may itself be a temporary one."""
+    while found := _TEMPORARY.fullmatch(name):
+        name = found["name"]
+    return name
+
+
 def remove_leftovers(folder: Path | str, name: str | None = None) -> None:
     """Remove what killed processes left half-written in a folder.
 
@@ -84,7 +91,7 @@ def remove_leftovers(folder: Path | str, name: str | None = None) -> None:
     with contextlib.suppress(OSError):  # what cannot be listed or removed stays: it harms nobody
         for entry in list(os.scandir(folder)):
             found = _TEMPORARY.fullmatch(entry.name)
-            if not found or (name is not None and found["name"] != name):
+            if not found or (name is not None and _final_name(entry.name) != name):
                 continue
             if found["place"] == _place() and not _is_alive(int(found["pid"])):
                 _remove(entry.path)

@@ -46,7 +46,7 @@ def test_leftovers_of_dead_processes_go_and_others_stay(tmp_path: Path) -> None:
     target, dead = tmp_path / "a.json", dead_process()
     gone = leftover(target, dead)
     gone.write_text("half")
-    gone_folder = leftover(target, dead)
+    gone_folder = leftover(leftover(target, dead), dead)
     gone_folder.mkdir()
     (gone_folder / "part").write_text("half")
     mine, other = _temporary_name(target), leftover(tmp_path / "b.json", dead)

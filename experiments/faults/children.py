@@ -50,7 +50,15 @@ def preload() -> None:
         if parts[1] in ("serve", "__main__") or parts[-1] in ("serve", "__main__", "rasterise_worker"):
             continue
         importlib.import_module(module.name)
-    for name in ("torch.utils.tensorboard", "scipy.sparse", "sklearn.linear_model", "PIL.Image", "faiss", "duckdb"):
+    for name in (
+        "torch._dynamo",
+        "torch.utils.tensorboard",
+        "scipy.sparse",
+        "sklearn.linear_model",
+        "PIL.Image",
+        "faiss",
+        "duckdb",
+    ):
         importlib.import_module(name)
     # Parsers of the commands read the docstrings of configurations; half a second each the first time.
     from mmgraph.cli.main import COMMANDS

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import random
 import shutil
 from collections import Counter
@@ -75,7 +77,14 @@ def reading(kind: str) -> Callable[[Path], Callable[[], int]]:
 
 def _encode(path: Path) -> Callable[[], int]:
     words = ("encode", "--graph", str(path / OUT), "--batch-size", "8", "--cache", str(path / CACHE))
-    return Phase("", words).work(path)
+    work = Phase("", words).work(path)
+
+    def quiet() -> int:
+        # The table says how many vectors were in the cache, which is what differs.
+        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+            return work()
+
+    return quiet
 
 
 def _resume(path: Path) -> Callable[[], int]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from children import Outcome, cli, run_child
 
 from mmgraph.files import is_temporary
@@ -173,6 +175,8 @@ def _without_times(path: Path) -> bytes:
     if path.name == "metrics.jsonl":
         lines = [json.loads(line) for line in data.splitlines()]
         return json.dumps([{key: line[key] for key in line if key != "seconds"} for line in lines]).encode()
+    if path.suffix == ".pt":  # what pickle writes depends on which equal objects are the same one
+        return checkpoint_content(path)
     if path.name == "encoding.json":
         report = json.loads(data)
         del report["sha256"]
@@ -183,3 +187,27 @@ def _without_times(path: Path) -> bytes:
 
 def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
+
+
+def checkpoint_content(path: Path) -> bytes:
+    """Digest of step, weights, optimiser and random state of a checkpoint."""
+    state = torch.load(io.BytesIO(path.read_bytes()), map_location="cpu", weights_only=True)
+    digest = hashlib.sha256()
+    update(digest, state)
+    return digest.digest()
+
+
+def update(digest: hashlib._Hash, value: object) -> None:
+    """Add tensors, numbers and texts, and what dicts and lists hold."""
+    if isinstance(value, torch.Tensor):
+        digest.update(f"{value.dtype}{list(value.shape)}".encode())
+        digest.update(value.contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            digest.update(str(key).encode())
+            update(digest, item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            update(digest, item)
+    else:
+        digest.update(repr(value).encode())

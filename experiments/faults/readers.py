@@ -9,8 +9,8 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
 from jsonargparse import ArgumentParser, Namespace
+from phases import update
 
 from mmgraph.cli.main import COMMANDS
 from mmgraph.cli.output import write_line
@@ -61,23 +61,9 @@ def _checkpoint(path: Path) -> str:
     from mmgraph.training.run import RunFolder
 
     checkpoint = load_last(path, digest=RunFolder(path).environment()["digest"])
-    digest = hashlib.sha256(str(checkpoint.step).encode())
-    _update(digest, [checkpoint.modules, checkpoint.optimizer, checkpoint.rng])
+    digest = hashlib.sha256()
+    update(digest, vars(checkpoint))
     return digest.hexdigest()
-
-
-def _update(digest: hashlib._Hash, value: object) -> None:
-    if isinstance(value, torch.Tensor):
-        digest.update(value.contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            digest.update(str(key).encode())
-            _update(digest, item)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            _update(digest, item)
-    else:
-        digest.update(repr(value).encode())
 
 
 def _tasks(path: Path) -> str:
@@ -98,7 +84,7 @@ def _vectors(path: Path) -> str:
     from mmgraph.export.base import open_store, read_table
 
     table = read_table(path)
-    parts = [table.graph, table.model, str(table.node_ids.values.tolist()), str(table.types.tolist())]
+    parts = [table.graph, table.model, str(table.node_ids.values.tolist()), str(list(table.types))]
     parts.append("" if table.columns is None else str(table.columns.to_pydict()))
     with open_store(path) as store:
         hits = store.search(table.vectors[:3], 5)
