@@ -130,7 +130,7 @@ def make_kinds(base: Path) -> list[Kind]:
     ]
     return [
         Kind("graph", "graph", anything, reading("graph"), without=("encoding.json",)),
-        Kind("synthetic graph", "planted", anything, reading("truth")),
+        Kind("synthetic graph", "planted", ("synthetic.json", "encoded/*", "tasks/*/*"), reading("truth")),
         Kind("tasks and splits", "tasks", ("tasks/*/*", "splits/*/*"), reading("tasks")),
         Kind("model", "run", ("model/*", "env.json"), reading("model")),
         Kind("run", "run", ("env.json", "config.yaml"), _resume),

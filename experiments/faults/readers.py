@@ -77,7 +77,7 @@ def _tasks(path: Path) -> str:
 def _truth(path: Path) -> str:
     from mmgraph.synthetic.writing import load_truth
 
-    return content_digest(_graph(path), _tasks(path), repr(load_truth(path)))
+    return content_digest(_graph(path), _tasks(path), type(load_truth(path)).__name__)
 
 
 def _vectors(path: Path) -> str:

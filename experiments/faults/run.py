@@ -11,11 +11,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
-
 from children import preload
 from corruption import corrupt_all, count_verdicts
-from disk import disk_faults
+from disk import SHARES, disk_faults
 from kills import kill_all
 from phases import prepare
 
@@ -24,6 +22,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--files", type=int, default=1000)
+    parser.add_argument(
+        "--shares", type=float, nargs="+", default=SHARES, help="of what a phase writes, so much finds room on the disk"
+    )
     parser.add_argument("--no-disk", action="store_true", help="leave full and unreadable disks out")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="+", help="phases that are killed, kinds of files that are changed")
@@ -51,7 +52,7 @@ def main() -> int:
         print_changed(changed)
         bad += sum(len(result.wrong) for result in changed)
     if not args.no_disk:
-        faults = disk_faults(work / "base", work / "disks", only=args.only)
+        faults = disk_faults(work / "base", work / "disks", only=args.only, shares=tuple(args.shares))
         found["disk"] = [result.to_dict() for result in faults]
         print_faults(faults)
         bad += sum(bool(result.wrong) for result in faults)

@@ -89,7 +89,7 @@ def evaluate_run(
         asked["level"] = level_name(level)
     path = out or evaluation_file(run_folder, graph_folder, level)
     if path.exists():
-        before = _read_records(path)
+        before = read_sealed_json(path) if out is not None else _read_records(path)
         if isinstance(before, dict) and before.get("asked") == asked:
             return [TaskRecord(**record) for record in before["records"]]
     tables = {TRAINED: embed(encoder, graph, device=device, level=level)}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,18 @@ def test_other_local_files_are_named(folder: Path) -> None:
     write_manifest(folder, IDENTITY | {"local": [["a", "1"]]}, None)
     with pytest.raises(InputError, match="holds a dataset from other local files; give another"):
         is_current(folder, IDENTITY | {"local": [["a", "2"]]})
+
+
+def test_a_changed_byte_of_any_file_is_named(folder: Path) -> None:
+    for path in [path for path in folder.rglob("*") if path.is_file()]:
+        data = path.read_bytes()
+        if not data:
+            continue
+        path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+        with pytest.raises(InputError, match=f"{re.escape(path.name)}: (the file was changed|expected JSON)"):
+            is_current(folder, IDENTITY)
+        path.write_bytes(data)
+    assert is_current(folder, IDENTITY)
 
 
 def test_files_that_are_missing_or_resized_are_named(folder: Path) -> None:

@@ -174,6 +174,29 @@ def test_a_kill_after_a_better_look_loses_nothing(toy, encoder_of, settings, tmp
     assert encoder_digest(parts.encoder) == encoder_digest(whole.encoder)
 
 
+def test_damaged_files_of_a_run_are_refused_or_replaced(toy, encoder_of, settings, tmp_path, caplog) -> None:
+    config = settings(steps=8, eval_every=2, patience=100)
+
+    def call():
+        return finetune(encoder_of(toy.graph), toy.graph, toy.tasks["community"], config, out=tmp_path / "run")
+
+    whole = call()
+    for name, repairs in (("best.safetensors", False), ("validation.json", False), ("last.pt", True)):
+        (tmp_path / "run" / "result.json").unlink()
+        path = tmp_path / "run" / name
+        data = path.read_bytes()
+        place = len(data) // 2
+        path.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+        if not repairs:
+            with pytest.raises(InputError, match=f"{name}: (the file was changed|the file is damaged|expected JSON)"):
+                call()
+            path.write_bytes(data)
+        again = call()
+        assert again.result == whole.result
+        assert encoder_digest(again.encoder) == encoder_digest(whole.encoder)
+    assert "previous.pt, step 6" in caplog.text
+
+
 def test_the_last_step_is_looked_at_too(toy, encoder_of, settings, tmp_path) -> None:
     config = settings(steps=8, eval_every=3)
     finetune(encoder_of(toy.graph), toy.graph, toy.tasks["community"], config, out=tmp_path / "run")

@@ -18,6 +18,7 @@ import torch
 from mmgraph.data.sampling import SamplingConfig
 from mmgraph.data.store import save_graph
 from mmgraph.errors import InputError
+from mmgraph.files import _temporary_name
 from mmgraph.nn.encoder import EncoderConfig
 from mmgraph.nn.gnn import GNNConfig
 from mmgraph.nn.moe import MoEConfig
@@ -268,3 +269,35 @@ def test_layers_need_subgraphs_and_sign_does_not() -> None:
         PretrainConfig(sampling=SamplingConfig(kind="ppr"))
     with pytest.raises(InputError, match="sampling.kind must be 'ppr' or 'neighbor' for encoder.gnn.conv 'gat'"):
         PretrainConfig(encoder=EncoderConfig(gnn=GNNConfig(conv="gat")))
+
+
+@pytest.mark.parametrize("left", [["config.yaml"], [".config.yaml.tmp"], ["config.yaml", ".env.json.tmp"]])
+def test_a_run_killed_before_it_began_starts_again(
+    graphs: list[Path], tmp_path: Path, config: PretrainConfig, left: list[str]
+) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    for name in left:
+        real = _temporary_name(run / name[1:-4]).name if name.endswith(".tmp") else name
+        (run / real).write_text("half")
+    pretrain(graphs, replace(config, steps=1), out=run)
+    assert (run / "model" / "config.json").exists()
+    (run / "env.json").unlink()
+    with pytest.raises(InputError, match="not empty and holds no run"):
+        pretrain(graphs, replace(config, steps=1), out=run)
+
+
+def test_settings_that_were_changed_on_the_disk_are_refused(
+    graphs: list[Path], tmp_path: Path, config: PretrainConfig
+) -> None:
+    run = tmp_path / "run"
+    pretrain(graphs, replace(config, steps=1), out=run)
+    (run / "last.pt").unlink()
+    text = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(text.replace("seed: 0", "seed: 1", 1))
+    with pytest.raises(InputError, match=r"config.yaml: the file was changed: .*\(env.json\)"):
+        resume(run)
+    (run / "config.yaml").write_text(text)
+    (run / "env.json").write_text((run / "env.json").read_text().replace("torch", "tarch", 1))
+    with pytest.raises(InputError, match=r"env.json: the file was changed"):
+        resume(run)
