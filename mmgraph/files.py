@@ -79,6 +79,11 @@ def _final_name(name: str) -> str:
     return name
 
 
+def final_path(path: Path | str) -> Path:
+    """The path with temporary names replaced by what they would have become: what a message should name."""
+    return Path(*(_final_name(part) for part in Path(path).parts))
+
+
 def remove_leftovers(folder: Path | str, name: str | None = None) -> None:
     """Remove what killed processes left half-written in a folder.
 
@@ -196,7 +201,8 @@ def _naming_a_full_disk(path: Path) -> Iterator[None]:
         yield
     except Exception as error:
         if isinstance(error, OSError) and error.errno is not None:
-            if error.errno == errno.ENOSPC and error.filename is None:
+            # A copy names the file that it reads.
+            if error.errno == errno.ENOSPC and not str(error.filename).startswith(f"{path.parent}{os.sep}"):
                 error.filename = str(path)
             raise
         if _FULL.search(str(error)) or (isinstance(error, (OSError, RuntimeError)) and _is_full(path.parent)):

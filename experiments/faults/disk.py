@@ -105,6 +105,9 @@ def _full(phase: Phase, base: Path, disk: Path, size: int, share: float, expecte
     with small_disk(disk, size):
         phase.start(base, disk / "case")
         first = phase.run(base, disk / "case")
+        if first.code == 0 and content(disk / "case") == expected:
+            result.line = "there was room enough"
+            return result
         _describe(result, first, "no space left")
         if not result.wrong:
             _mount("-o", "remount,size=256m", str(disk))
@@ -132,7 +135,7 @@ def _describe(result: DiskResult, outcome: Outcome, words: str) -> None:
     result.line = lines[-1] if lines else outcome.err.strip()[-200:]
     if outcome.code != 2 or len(lines) != 1 or "Traceback" in outcome.err:
         result.wrong = f"exit code {outcome.code}: {outcome.err.strip()[-400:]}"
-    elif words not in result.line:
+    elif words not in result.line.lower():
         result.wrong = f"expected {words!r} in the error"
 
 

@@ -90,6 +90,9 @@ def kill_phase(phase: Phase, base: Path, folder: Path, *, kills: int, seed: int)
             moments.append(moment)
             result.kills += 1
             result.restarts += 1
+        if not moments and not result.wrong:  # it was done before it could be killed
+            shutil.rmtree(place)
+            continue
         if phase.once and (place / OUT).exists():
             last = Outcome(0, "", "", 0.0)
         else:

@@ -30,7 +30,6 @@ class Phase:
         words: The command; `{base}` stands for the folder of the inputs. It runs in a folder of its own.
         again: What is added to the command when it is run again; what is finished by then may be replaced.
         copies: A folder of the inputs that is copied to `out` first, because the command writes into it.
-        function: Instead of `words`.
         once: The command refuses to run again once its result is there.
     """
 
@@ -38,19 +37,18 @@ class Phase:
     words: tuple[str, ...] = ()
     again: tuple[str, ...] = ()
     copies: str = ""
-    function: Callable[[Path], int] | None = None
     once: bool = False
 
     def work(self, base: Path, *, again: bool = False) -> Callable[[], int]:
         """What a child does, in the folder of the phase."""
-        if self.function is not None:
-            function = self.function
-            return lambda: function(base)
         words = [word.format(base=base) for word in (*self.words, *(self.again if again else ()))]
 
         def run() -> int:
+            from readers import register
+
             from mmgraph.testing.datasets import fake_encoders
 
+            register()
             with fake_encoders():
                 return cli(*words)()
 
@@ -93,7 +91,7 @@ PHASES = [
     Phase("import", ("import", "{base}/shop", "--out", OUT), again=("--overwrite",)),
     Phase("synthetic", ("synthetic", "--nodes", "2000", "--edges", "8000", "--out", OUT), once=True),
     Phase("encode", ("encode", "--graph", OUT, "--batch-size", "2", "--cache", CACHE), copies="tables"),
-    Phase("ppr", function=compute_ppr),
+    Phase("ppr", ("faults-read", "ppr", "{base}")),
     Phase("pretrain", (*PRETRAIN, "--steps", "16", "--sampling.batch_size", "32")),
     Phase(
         "finetune",

@@ -92,6 +92,13 @@ def _vectors(path: Path) -> str:
     return content_digest(table.vectors.numpy().tobytes(), *parts)
 
 
+def _ppr(path: Path) -> str:
+    from phases import OUT, compute_ppr
+
+    compute_ppr(path, out=Path(OUT))
+    return OUT
+
+
 READERS: dict[str, Callable[[Path], str]] = {
     "graph": _graph,
     "model": _model,
@@ -99,4 +106,5 @@ READERS: dict[str, Callable[[Path], str]] = {
     "tasks": _tasks,
     "truth": _truth,
     "vectors": _vectors,
+    "ppr": _ppr,
 }
