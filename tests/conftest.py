@@ -28,6 +28,19 @@ def _seeded() -> None:
 
 
 @pytest.fixture(autouse=True)
+def _unflushed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test loses its power, and thousands of flushes of 4 ms are long; `flushed` brings them back."""
+    if "flushed" not in request.fixturenames:
+        monkeypatch.setattr("mmgraph.files.flush", lambda path: None)
+        monkeypatch.setattr("mmgraph.files._sync_file_system", lambda folder: True)
+
+
+@pytest.fixture
+def flushed() -> None:
+    """Leave flushes as they are."""
+
+
+@pytest.fixture(autouse=True)
 def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
     connect = socket.socket.connect
 

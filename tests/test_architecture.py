@@ -17,7 +17,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 LAYERS: list[set[str]] = [
     {"errors"},
     {"compiled", "files", "notebook", "seeding", "progress", "versions"},
-    {"config", "engines", "metrics"},
+    {"config", "engines", "metrics", "sealed"},
     {"data"},
     {"splits"},
     {"formats"},

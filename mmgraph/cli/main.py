@@ -9,13 +9,16 @@ import logging
 import os
 import re
 import sys
+import threading
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from mmgraph.cli.parser import Command, CommandModule
 from mmgraph.config import explain
 from mmgraph.errors import InputError, MissingExtraError, unknown_choice
+from mmgraph.files import final_path
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
@@ -66,6 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("mmgraph: %(message)s"))
     logging.getLogger("mmgraph").addHandler(handler)
+    previous_hook, threading.excepthook = threading.excepthook, _tell_of_thread
     try:
         with warnings.catch_warnings():
             # PyG still uses torch.jit; nobody who runs a command can do anything about it.
@@ -84,8 +88,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (InputError, MissingExtraError) as error:
         return _fail(str(error))
     except OSError as error:
-        return _fail(_describe(error))
+        return _fail(_describe(error, state))
     finally:
+        threading.excepthook = previous_hook
         logging.getLogger("mmgraph").removeHandler(handler)
     return code
 
@@ -162,13 +167,21 @@ def _as_typed(message: str, state: _State) -> str:
     return re.sub(r"--[\w.]+", spell, message)
 
 
-def _describe(error: OSError) -> str:
+def _tell_of_thread(told: threading.ExceptHookArgs) -> None:
+    """No traceback of a thread that cannot write; whoever waits for it meets the same error."""
+    if not isinstance(told.exc_value, OSError):
+        threading.__excepthook__(told)
+
+
+def _describe(error: OSError, state: _State) -> str:
     reason = error.strerror or str(error)
     if error.errno == errno.ENOSPC:
         reason = "no space left on the device; free some or choose another folder"
     elif error.errno == errno.EROFS:
         reason = "the file system is read-only; choose another folder"
-    return f"{error.filename}: {reason}" if error.filename else reason
+    # Writers that run beside, as that of TensorBoard, tell no name.
+    place = error.filename or (getattr(state.args, "out", None) if error.errno == errno.ENOSPC else None)
+    return f"{final_path(os.fsdecode(place))}: {reason}" if isinstance(place, (str, bytes, Path)) else reason
 
 
 if __name__ == "__main__":

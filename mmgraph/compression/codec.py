@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from mmgraph.compression.form import Form
@@ -115,7 +115,8 @@ class Codec:
         """Write what was learnt as safetensors; the metadata says which form it is."""
         about = {"format": FORMAT, "version": VERSION, "form": str(self.form), "dim": self.dim}
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self._tensors().items()}
-        save_file(tensors, str(path), metadata={"mmgraph": json.dumps(about)})
+        # As bytes, so that a full disk is an OSError like everywhere else.
+        path.write_bytes(save(tensors, metadata={"mmgraph": json.dumps(about)}))
 
     @classmethod
     def load(cls, path: Path) -> Codec:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mmgraph.data.csr import CSR
 from mmgraph.errors import InputError
-from mmgraph.files import atomic_path, content_digest, write_json
+from mmgraph.files import atomic_path, content_digest, remove_leftovers, write_json
 from mmgraph.progress import track
 
 logger = logging.getLogger(__name__)
@@ -198,9 +198,10 @@ class PPRTable:
         try:
             if not (self.folder / "ppr.json").exists():
                 write_json(self.folder / "ppr.json", self._settings)
+            remove_leftovers(self.folder)
             for damaged in self.folder.glob(f"{number:05d}-*.npy"):
                 damaged.unlink()
-            with atomic_path(path) as temporary, open(temporary, "wb") as file:
+            with atomic_path(path, cache=True) as temporary, open(temporary, "wb") as file:
                 np.save(file, content)
         except OSError as error:
             raise InputError(f"{path}: cannot write the PPR cache: {error.strerror}") from error

@@ -21,6 +21,7 @@ from mmgraph.data.ids import NodeIds
 from mmgraph.data.relation import Relation
 from mmgraph.errors import InputError, first_few
 from mmgraph.files import atomic_folder, content_digest, file_digest, read_json, write_json
+from mmgraph.sealed import is_canonical
 
 FORMAT, VERSION = "mmgraph.graph", 1
 MANIFEST = "graph.json"
@@ -254,7 +255,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     found = manifest.get("format"), manifest.get("version")
     if found != (FORMAT, VERSION):
         raise InputError(f"{path}: expected format {FORMAT!r} version {VERSION}, got {found[0]!r} version {found[1]!r}")
-    if manifest.get("digest") != _manifest_digest(manifest):
+    if manifest.get("digest") != _manifest_digest(manifest) or not is_canonical(path, manifest):
         raise InputError(f"{path}: the file was changed: its digest does not match")
     return dict(manifest)
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from mmgraph.errors import InputError, first_few
-from mmgraph.files import file_digest, read_json, write_json
+from mmgraph.files import file_digest
+from mmgraph.sealed import check_digests, digests_of, read_sealed_json, write_sealed_json
 
 FORMAT, VERSION = "mmgraph.dataset", 1
 MANIFEST = "dataset.json"
@@ -92,6 +93,10 @@ def is_current(folder: Path, identity: Mapping[str, Any]) -> bool:
         if there != size:
             state = "is missing" if there is None else f"has {there:,} bytes, {size:,} were written"
             raise InputError(f"{path}: the file {state}; {_OVERWRITE}")
+    try:
+        check_digests(folder, manifest.get("digests", {}), source=folder / MANIFEST)
+    except InputError as error:
+        raise InputError(f"{error}; {_OVERWRITE}") from None
     return True
 
 
@@ -132,7 +137,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         InputError: If it is missing, or of another format or version.
     """
     path = folder / MANIFEST
-    manifest = read_json(path)
+    manifest = read_sealed_json(path)
     if not isinstance(manifest, dict) or (manifest.get("format"), manifest.get("version")) != (FORMAT, VERSION):
         raise InputError(f"{path}: expected format {FORMAT!r} version {VERSION}")
     absent = [key for key in ("name", "options", "counts", "files") if key not in manifest]
@@ -166,7 +171,7 @@ def write_manifest(folder: Path, identity: Mapping[str, Any], record: BuildRecor
         if path.is_file() and path.name != MANIFEST
     }
     options = {key: value for key, value in identity.items() if key != "name"}
-    write_json(
+    write_sealed_json(
         folder / MANIFEST,
         {
             "format": FORMAT,
@@ -178,6 +183,7 @@ def write_manifest(folder: Path, identity: Mapping[str, Any], record: BuildRecor
             "counts": counts,
             "facts": dict(record.facts),
             "files": files,
+            "digests": digests_of(folder, besides=[MANIFEST]),
         },
     )
     return notice

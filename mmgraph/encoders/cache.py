@@ -18,7 +18,7 @@ from torch import Tensor
 
 from mmgraph.encoders.base import ModalityEncoder
 from mmgraph.errors import InputError
-from mmgraph.files import atomic_path, cache_folder, write_json
+from mmgraph.files import atomic_path, cache_folder, remove_leftovers, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +62,8 @@ class EncodingCache:
             position comes at most once.
         """
         wanted = {key: position for position, key in enumerate(keys)}
-        for path in sorted(self.folder.glob("*.safetensors")):
+        remove_leftovers(self.folder)
+        for path in sorted(self.folder.glob("[!.]*.safetensors")):
             if not wanted:
                 return
             rows = [(row, wanted[key]) for row, key in enumerate(self._keys_of(path)) if key in wanted]
@@ -96,7 +97,7 @@ class EncodingCache:
             if not (self.folder / "encoder.json").exists():
                 about = {"spec": asdict(self._encoder.spec), "identity": self._encoder.identity}
                 write_json(self.folder / "encoder.json", about)
-            with atomic_path(self.folder / f"{_name_of(data)}.safetensors") as temporary:
+            with atomic_path(self.folder / f"{_name_of(data)}.safetensors", cache=True) as temporary:
                 temporary.write_bytes(data)
         except OSError as error:
             raise InputError(

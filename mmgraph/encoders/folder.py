@@ -16,12 +16,12 @@ from mmgraph.encoders.pipeline import encode_graph
 from mmgraph.encoders.registry import load_encoder_by_name
 from mmgraph.engines.base import Engine
 from mmgraph.errors import InputError, first_few
-from mmgraph.files import read_json, write_json
 from mmgraph.formats.tables import read_tables
+from mmgraph.sealed import check_digests, read_sealed_json, write_sealed_json
 
 DEFAULT_ENCODERS = {"text": "minilm", "image": "efficientnet-lite0"}
 NO_ENCODER = "none"
-REPORT = Path("encoded", "encoding.json")
+REPORT, DATASET = Path("encoded", "encoding.json"), "dataset.json"
 
 
 def encode_folder(
@@ -52,9 +52,10 @@ def encode_folder(
         The graph and the encoding report by modality, as written to `encoded/encoding.json`.
 
     Raises:
-        InputError: If the tables are wrong, an encoder is unknown, or one is named for content that the graph lacks.
+        InputError: If the tables are wrong, or not those that `mmgraph datasets build` wrote there, an encoder is unknown, or one is named for content that the graph lacks.
     """
     folder = Path(folder)
+    _check_dataset(folder)
     raw = read_tables(folder, name=name, on_unknown=on_unknown)
     has = {modality for modality, items in raw.content.items() if any(item is not None for item in items)}
     chosen: dict[str, str] = {}
@@ -73,8 +74,16 @@ def encode_folder(
     graph = _relative_paths(graph, folder)
     save_graph(graph, folder / "encoded", overwrite=True)
     described: dict[str, Any] = report.to_dict()["modalities"]
-    write_json(folder / REPORT, described)
+    write_sealed_json(folder / REPORT, described)
     return graph, described
+
+
+def _check_dataset(folder: Path) -> None:
+    """Compare what was built with the digests in `dataset.json`; tables of one's own have none."""
+    path = folder / DATASET
+    if path.is_file():
+        content = read_sealed_json(path)
+        check_digests(folder, content.get("digests", {}) if isinstance(content, dict) else {}, source=path)
 
 
 def _relative_paths(graph: MultimodalGraph, folder: Path) -> MultimodalGraph:
@@ -91,4 +100,4 @@ def load_encoded(folder: Path | str) -> tuple[MultimodalGraph, dict[str, Any]] |
     folder = Path(folder)
     if not (folder / REPORT).exists():  # written last
         return None
-    return load_graph(folder), dict(read_json(folder / REPORT))
+    return load_graph(folder), dict(read_sealed_json(folder / REPORT))

@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 
 from mmgraph.errors import InputError
 from mmgraph.export.manifest import check_manifest, make_manifest, to_rows
-from mmgraph.files import atomic_folder, read_json, write_json
+from mmgraph.files import atomic_folder
 from mmgraph.inference.table import EmbeddingTable
+from mmgraph.sealed import check_digests, digests_of, read_sealed_json, write_sealed_json
 from mmgraph.versions import installed_version
 
 MANIFEST, IDS = "manifest.json", "ids.parquet"
@@ -54,7 +55,8 @@ def store_folder(
         pq.write_table(to_rows(table), temporary / IDS, compression="zstd", write_page_checksum=True)
         manifest = make_manifest(table)
         manifest["libraries"][package] = installed_version(package)
-        write_json(temporary / MANIFEST, {**manifest, "store": store, "normalised": normalised, **options})
+        manifest |= {"store": store, "normalised": normalised, **options, "digests": digests_of(temporary)}
+        write_sealed_json(temporary / MANIFEST, manifest)
 
 
 def check_replaceable(path: Path) -> None:
@@ -84,7 +86,16 @@ def read_manifest(path: Path) -> dict[str, Any]:
     Raises:
         InputError: If it is missing or not a manifest of ours.
     """
-    return check_manifest(read_json(path / MANIFEST), path / MANIFEST)
+    return check_manifest(read_sealed_json(path / MANIFEST), path / MANIFEST)
+
+
+def check_files(path: Path, manifest: dict[str, Any]) -> None:
+    """Compare all files of a folder with the digests in its manifest; one of an earlier version has none.
+
+    Raises:
+        InputError: Names the first file that is missing or was changed.
+    """
+    check_digests(path, manifest.get("digests", {}), source=path / MANIFEST)
 
 
 def read_rows(path: Path, *, verify: bool = True) -> pa.Table:

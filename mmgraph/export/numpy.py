@@ -11,8 +11,9 @@ import torch
 
 from mmgraph.errors import InputError
 from mmgraph.export.manifest import as_array, check_manifest, from_rows, make_manifest, to_rows
-from mmgraph.files import atomic_folder, read_json, write_json
+from mmgraph.files import atomic_folder
 from mmgraph.inference.table import EmbeddingTable
+from mmgraph.sealed import check_digests, digests_of, read_sealed_json, write_sealed_json
 
 MANIFEST, VECTORS, IDS = "manifest.json", "vectors.npy", "ids.parquet"
 
@@ -28,7 +29,7 @@ def write_numpy(table: EmbeddingTable, path: Path, *, overwrite: bool = False) -
     with atomic_folder(path, overwrite=overwrite) as temporary:
         np.save(temporary / VECTORS, as_array(table.vectors), allow_pickle=False)
         pq.write_table(to_rows(table), temporary / IDS, compression="zstd", write_page_checksum=True)
-        write_json(temporary / MANIFEST, make_manifest(table))
+        write_sealed_json(temporary / MANIFEST, {**make_manifest(table), "digests": digests_of(temporary)})
 
 
 def read_numpy(path: Path, *, verify: bool = True) -> EmbeddingTable:
@@ -37,7 +38,9 @@ def read_numpy(path: Path, *, verify: bool = True) -> EmbeddingTable:
     Raises:
         InputError: If a file is missing, damaged, or does not match the manifest.
     """
-    manifest = check_manifest(read_json(path / MANIFEST), path / MANIFEST)
+    manifest = check_manifest(read_sealed_json(path / MANIFEST), path / MANIFEST)
+    if verify:
+        check_digests(path, manifest.get("digests", {}), source=path / MANIFEST)
     try:
         array = np.load(path / VECTORS, mmap_mode="c", allow_pickle=False)
     except (OSError, ValueError) as error:

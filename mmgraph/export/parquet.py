@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +11,10 @@ import torch
 
 from mmgraph.errors import InputError
 from mmgraph.export.manifest import as_array, check_manifest, from_rows, make_manifest, to_rows
-from mmgraph.files import atomic_path
+from mmgraph.files import atomic_path, content_digest
 from mmgraph.inference.table import EmbeddingTable
+from mmgraph.sealed import read_sealed_text, sealed_text
+from mmgraph.splits.column_bytes import column_bytes
 
 METADATA_KEY = b"mmgraph"
 ROWS_PER_GROUP = 65_536
@@ -31,7 +32,7 @@ def write_parquet(table: EmbeddingTable, path: Path, *, overwrite: bool = False)
         raise InputError(f"{path} already exists; give another file or ask to overwrite it")
     rows, array = to_rows(table), as_array(table.vectors)
     vector = pa.field("vector", pa.list_(pa.field("item", pa.float32(), nullable=False), table.dim), nullable=False)
-    manifest = json.dumps(make_manifest(table), ensure_ascii=False).encode()
+    manifest = sealed_text({**make_manifest(table), "rows_sha256": _rows_digest(rows)}).encode()
     schema = pa.schema([*rows.schema, vector], metadata={METADATA_KEY: manifest})
     # Floats do not repeat: a dictionary of them is only slow.
     options = {"compression": "zstd", "use_dictionary": rows.column_names, "write_page_checksum": True}
@@ -58,10 +59,19 @@ def read_parquet(path: Path, *, verify: bool = True) -> EmbeddingTable:
         raise InputError(
             f"{path}: not written by mmgraph (no manifest under {METADATA_KEY.decode()!r} in the metadata)"
         )
-    manifest = check_manifest(json.loads(text), path)
+    manifest = check_manifest(read_sealed_text(text, path), path)
     last = whole.column(whole.num_columns - 1)
     if whole.column_names[-1] != "vector" or last.type.value_type != pa.float32():
         raise InputError(f"{path}: the last column must be 'vector', float32, got {whole.schema[-1]}")
     parts = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in last.chunks]
     vectors = torch.from_numpy(np.concatenate(parts).reshape(whole.num_rows, -1))
-    return from_rows(whole.drop_columns("vector"), vectors, manifest, path, verify=verify)
+    rows = whole.drop_columns("vector")
+    table = from_rows(rows, vectors, manifest, path, verify=verify)
+    if verify and manifest.get("rows_sha256", digest := _rows_digest(rows)) != digest:
+        raise InputError(f"{path}: ids, types or columns are not those that were written (SHA-256 differs)")
+    return table
+
+
+def _rows_digest(rows: pa.Table) -> str:
+    """SHA-256 of ids, types and columns, whatever Parquet does to their layout."""
+    return content_digest(*(part for name in rows.column_names for part in (name, *column_bytes(rows[name]))))

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from mmgraph.errors import InputError
-from mmgraph.export.folder import read_manifest, read_rows, store_folder
+from mmgraph.export.folder import check_files, read_manifest, read_rows, store_folder
 from mmgraph.export.manifest import as_array, from_rows, to_rows
 from mmgraph.inference.table import EmbeddingTable
 
@@ -59,6 +59,8 @@ def read_projector(path: Path, *, verify: bool = True) -> EmbeddingTable:
         InputError: If a file is missing, damaged, or does not match the manifest.
     """
     manifest = read_manifest(path)
+    if verify:
+        check_files(path, manifest)
     try:
         array = np.loadtxt(path / VECTORS, dtype=np.float32, delimiter="\t", ndmin=2)
     except (OSError, ValueError) as error:

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from mmgraph.errors import InputError
-from mmgraph.export.folder import read_manifest, read_rows, store_folder
+from mmgraph.export.folder import check_files, read_manifest, read_rows, store_folder
 from mmgraph.export.manifest import as_array, from_rows, make_manifest
 from mmgraph.inference.table import EmbeddingTable
 
@@ -36,10 +36,13 @@ def read_safetensors(path: Path, *, verify: bool = True) -> EmbeddingTable:
     Raises:
         InputError: If a file is missing, damaged, or does not match the manifest.
     """
+    manifest = read_manifest(path)
+    if verify:
+        check_files(path, manifest)
     try:
         vectors = load_file(str(path / VECTORS))["vectors"]
     except (OSError, SafetensorError, KeyError) as error:
         raise InputError(f"{path / VECTORS}: expected a tensor 'vectors', got: {str(error).splitlines()[0]}") from None
     if vectors.dtype != torch.float32:
         raise InputError(f"{path / VECTORS}: expected float32, got {vectors.dtype}")
-    return from_rows(read_rows(path, verify=verify), vectors, read_manifest(path), path, verify=verify)
+    return from_rows(read_rows(path, verify=verify), vectors, manifest, path, verify=verify)

@@ -16,7 +16,7 @@ from mmgraph.data.graph import MultimodalGraph
 from mmgraph.data.ids import NodeIds
 from mmgraph.errors import InputError, first_few, unknown_choice
 from mmgraph.export.filters import Filter, parse_filter
-from mmgraph.export.folder import read_manifest, read_rows
+from mmgraph.export.folder import check_files, read_manifest, read_rows
 from mmgraph.export.hits import Hits
 from mmgraph.export.manifest import from_rows
 from mmgraph.inference.search import unit_queries
@@ -67,6 +67,7 @@ class Store(ABC):
     def __init__(self, path: Path) -> None:
         self.path = path
         self.manifest: dict[str, Any] = read_manifest(path)
+        check_files(path, self.manifest)  # before a library reads a byte of it
         self.rows = read_rows(path)
         self.node_ids = NodeIds(self.rows.column(0), where=f"{path}, column id")
         self._check("nodes", len(self.node_ids), self.count)

@@ -17,7 +17,7 @@ from mmgraph.config import dump_yaml, load_yaml
 from mmgraph.data.graph import MultimodalGraph
 from mmgraph.data.store import graph_digest, load_graph
 from mmgraph.errors import InputError
-from mmgraph.files import atomic_path, content_digest, read_json, write_json
+from mmgraph.files import atomic_path, content_digest, file_digest
 from mmgraph.finetuning.classification import ClassificationProblem
 from mmgraph.finetuning.config import FinetuneConfig
 from mmgraph.finetuning.problem import Problem
@@ -31,6 +31,7 @@ from mmgraph.nn.build import Encoder, build_encoder
 from mmgraph.nn.saving import encoder_digest, load_encoder, save_encoder
 from mmgraph.nn.sign import SignEncoder
 from mmgraph.notebook import html_table
+from mmgraph.sealed import check_digest, read_sealed_json, write_sealed_json
 from mmgraph.seeding import derive_seed
 from mmgraph.tasks.base import Task
 from mmgraph.tasks.link_prediction import LinkPredictionTask
@@ -41,7 +42,7 @@ from mmgraph.tasks.retrieval import NodeRetrievalTask
 from mmgraph.training.evaluate import choose_tasks, frozen_encoders, random_copy
 from mmgraph.training.loading import is_model_folder, load_model
 from mmgraph.training.pretrain import resolve_device
-from mmgraph.training.run import environment
+from mmgraph.training.run import check_new, environment
 from mmgraph.training.trainer import StepOutput, Trainer
 
 
@@ -112,7 +113,9 @@ def finetune(
     }
     _open(folder, described, source, config, device)
     if (folder / "result.json").exists():
-        return FinetuneRun(folder, load_encoder(folder / "model", device=device), read_json(folder / "result.json"))
+        return FinetuneRun(
+            folder, load_encoder(folder / "model", device=device), read_sealed_json(folder / "result.json")
+        )
 
     torch.manual_seed(derive_seed(config.seed, "finetune parameters"))
     if config.mode == "frozen":
@@ -139,7 +142,7 @@ def finetune(
     if config.mode == "adapter":
         merge_adapters(model)
     save_encoder(model, folder / "model", extra={"graphs": [loaded.name], "task": task.name}, overwrite=True)
-    write_json(folder / "result.json", result)  # last: a folder with it is a finished run
+    write_sealed_json(folder / "result.json", result)  # last: a folder with it is a finished run
     return FinetuneRun(folder, model, result)
 
 
@@ -154,7 +157,11 @@ def resume_finetune(folder: Path | str) -> FinetuneRun:
     Raises:
         InputError: If the model or the graph was given in memory, or has changed.
     """
-    source = read_json(Path(folder) / "finetune.json")["source"]
+    path = Path(folder) / "finetune.json"
+    record = read_sealed_json(path)
+    source = record["source"]
+    if "config.yaml" in record:
+        check_digest(Path(folder) / "config.yaml", record["config.yaml"], source=path)
     config = load_yaml(Path(folder) / "config.yaml", FinetuneConfig)
     if source["graph"] is None or (source["run"] is None and config.init == "run"):
         raise InputError(f"{folder}: model or graph were given in memory; call finetune() with the same ones")
@@ -193,7 +200,7 @@ def _train(model: Encoder, problem: Problem, config: FinetuneConfig, folder: Pat
         scales={"encoder": config.encoder_lr},
     )
     stopping = EarlyStopping(folder, modules, config.patience)
-    if trainer.checkpoint_path.exists():
+    if trainer.has_checkpoint:
         trainer.restore()
         stopping.rewind(trainer.step)
     elif trainer.step == 0:
@@ -248,7 +255,7 @@ def _open(
     """
     path = folder / "finetune.json"
     if path.exists():
-        before = read_json(path)["asked"]
+        before = read_sealed_json(path)["asked"]
         for key in ("model", "graph", "task"):
             if before[key] != described[key]:
                 raise InputError(f"{folder} holds a run on another {key}; give another --out")
@@ -261,13 +268,13 @@ def _open(
                 "give another --out"
             )
         return
-    if folder.exists() and any(folder.iterdir()):
-        raise InputError(f"{folder}: the folder is not empty and holds no run; give another --out")
+    check_new(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_path(folder / "config.yaml") as temporary:
         temporary.write_text(dump_yaml(config), encoding="utf-8")
-    write_json(folder / "env.json", environment(device))
-    write_json(path, {"asked": described, "source": source})  # last: a folder with it is a whole run folder
+    write_sealed_json(folder / "env.json", environment(device))
+    content = {"asked": described, "source": source, "config.yaml": file_digest(folder / "config.yaml")}
+    write_sealed_json(path, content)  # last: a folder with it is a whole run folder
 
 
 def _results_only(config: FinetuneConfig) -> dict[str, Any]:
@@ -281,4 +288,4 @@ def _write_table(path: Path, make: Callable[[], pa.Table | None]) -> None:
     table = make()
     if table is not None:
         with atomic_path(path) as temporary:
-            pq.write_table(table, temporary)
+            pq.write_table(table, temporary, write_page_checksum=True)

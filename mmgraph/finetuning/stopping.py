@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import nn
 
 from mmgraph.errors import InputError
-from mmgraph.files import atomic_path, read_json, write_json
+from mmgraph.files import atomic_path
 from mmgraph.finetuning.problem import Validation
+from mmgraph.sealed import read_sealed_json, seal, unseal, write_sealed_json
 
 
 class EarlyStopping:
@@ -42,7 +42,7 @@ class EarlyStopping:
 
     def rewind(self, step: int) -> None:
         """Go back to what was known after a step: a resumed run looks again at what follows."""
-        history = read_json(self.history_path) if self.history_path.exists() else []
+        history = read_looks(self.history_path.parent) if self.history_path.exists() else []
         self.history = [look for look in history if look["step"] <= step]
 
     def add(self, step: int, found: Validation) -> None:
@@ -57,20 +57,34 @@ class EarlyStopping:
                 for key, tensor in module.state_dict().items()
             }
             with atomic_path(self.best_path) as temporary:
-                temporary.write_bytes(save(weights, metadata={"step": json.dumps(step)}))
-        write_json(self.history_path, self.history)
+                data = save(weights, metadata={"step": json.dumps(step)})
+                temporary.write_bytes(data + seal(data))
+        write_sealed_json(self.history_path, {"looks": self.history})
 
     def restore_best(self) -> None:
         """Put the best weights back into the modules.
 
         Raises:
-            InputError: If the file belongs to another step than the best look.
+            InputError: If the file is missing or damaged, or belongs to another step than the best look.
         """
-        with safe_open(self.best_path, framework="pt") as file:
-            step = json.loads(file.metadata()["step"])
+        try:
+            data = bytes(unseal(self.best_path.read_bytes(), self.best_path))
+        except FileNotFoundError:
+            raise InputError(f"{self.best_path}: file not found; start again in another folder") from None
+        step = json.loads(json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]["step"])
         if step != self.best["step"]:
             raise InputError(f"{self.best_path}: weights of step {step}, but the best look was at {self.best['step']}")
-        weights = load_file(self.best_path)
+        weights = load(data)
         for name, module in self.modules.items():
             prefix = f"{name}/"
             module.load_state_dict({k[len(prefix) :]: v for k, v in weights.items() if k.startswith(prefix)})
+
+
+def read_looks(folder: Path) -> list[dict[str, Any]]:
+    """All looks at the validation data of a run: `step`, `score` and `metrics`.
+
+    Raises:
+        InputError: If `validation.json` is missing or was changed.
+    """
+    content = read_sealed_json(folder / "validation.json")
+    return list(content["looks"] if isinstance(content, dict) else content)  # a list in an earlier version

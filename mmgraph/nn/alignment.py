@@ -34,7 +34,8 @@ class FeatureAlignment(nn.Module):
         self.dim = dim
         self.specs: tuple[FeatureSpec, ...] = ()
         for spec in specs:
-            self._add(spec, torch.eye(spec.dim, dim))
+            # Not `torch.eye`: on the meta device, where models are tried first, it imports torch's compiler for seconds.
+            self._add(spec, torch.zeros(spec.dim, dim).fill_diagonal_(1.0))
 
     @property
     def modalities(self) -> tuple[str, ...]:

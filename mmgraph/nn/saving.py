@@ -15,14 +15,15 @@ from safetensors.torch import load_file, save
 
 from mmgraph.data.features import FeatureSpec
 from mmgraph.errors import InputError, first_few
-from mmgraph.files import atomic_folder, content_digest, read_json, write_json
+from mmgraph.files import atomic_folder, content_digest, file_digest
 from mmgraph.nn.build import Encoder
 from mmgraph.nn.encoder import EncoderConfig, GraphEncoder
 from mmgraph.nn.gnn import GNNConfig
 from mmgraph.nn.moe import MoEConfig
 from mmgraph.nn.sign import SignEncoder
+from mmgraph.sealed import check_digest, read_sealed_json, write_sealed_json
 
-FORMAT = "mmgraph.encoder"
+FORMAT, WEIGHTS = "mmgraph.encoder", "model.safetensors"
 VERSION = 2
 
 
@@ -38,7 +39,7 @@ def encoder_digest(encoder: Encoder) -> str:
 def save_encoder(
     encoder: Encoder, folder: Path | str, *, extra: Mapping[str, Any] | None = None, overwrite: bool = False
 ) -> Path:
-    """Write a model folder atomically.
+    """Write a model folder atomically; `config.json` has the digests of the weights and of itself.
 
     Args:
         encoder: The model.
@@ -54,15 +55,16 @@ def save_encoder(
         # Weights that share memory with others, or that are views, are refused by safetensors.
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}
         # As bytes, so that a full disk is an OSError like everywhere else.
-        (temporary / "model.safetensors").write_bytes(save(weights))
+        (temporary / WEIGHTS).write_bytes(save(weights))
         config = {
             "format": FORMAT,
             "version": VERSION,
             **_describe(encoder),
             "digest": encoder_digest(encoder),
             "extra": dict(extra or {}),
+            "weights": file_digest(temporary / WEIGHTS),
         }
-        write_json(temporary / "config.json", config)
+        write_sealed_json(temporary / "config.json", config)
     return folder
 
 
@@ -70,7 +72,7 @@ def load_encoder(folder: Path | str, *, device: torch.device | str = "cpu") -> E
     """Read a model folder; the model is in evaluation mode.
 
     Raises:
-        InputError: If files are missing, broken or of another format, or if weights do not fit the configuration.
+        InputError: If files are missing, changed or of another format, or if weights do not fit the configuration.
     """
     folder = Path(folder)
     described = _read_config(folder)
@@ -83,7 +85,9 @@ def load_encoder(folder: Path | str, *, device: torch.device | str = "cpu") -> E
         specs = [FeatureSpec(**spec) for spec in described["specs"]]
     except (KeyError, TypeError) as error:
         raise InputError(f"{folder / 'config.json'}: expected the configuration of an encoder, got: {error}") from None
-    path = folder / "model.safetensors"
+    path = folder / WEIGHTS
+    if "weights" in described and path.is_file():
+        check_digest(path, described["weights"], source=folder / "config.json")
     found = _shapes_in_file(path)
     _check_numbers(folder / "config.json", described, sum(math.prod(shape) for shape in found.values()))
     with torch.random.fork_rng(devices=[]):  # drawing weights that are replaced must not move the global generator
@@ -158,7 +162,7 @@ def _with_tuple(gnn: Mapping[str, Any]) -> dict[str, Any]:
 
 def _read_config(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
-    config = read_json(path)
+    config = read_sealed_json(path)
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         raise InputError(f"{path}: expected a model of format {FORMAT!r}")
     if config.get("version") != VERSION:

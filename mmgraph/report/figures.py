@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from mmgraph.errors import InputError, first_few, require, unknown_choice
-from mmgraph.files import read_json
 from mmgraph.finetuning.finetune import FinetuneRun, is_finetune_run
+from mmgraph.finetuning.stopping import read_looks
 from mmgraph.inference.table import EmbeddingTable
 from mmgraph.report.map import project
 from mmgraph.report.plots import running_mean
@@ -189,6 +189,6 @@ def _loss_panels(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, list[
 
 
 def _valid_panels(folder: Path) -> dict[str, dict[str, list[tuple[float, float]]]]:
-    looks = read_json(folder / "validation.json") if (folder / "validation.json").exists() else []
+    looks = read_looks(folder) if (folder / "validation.json").exists() else []
     names = list(looks[0]["metrics"])[:3] if looks else []
     return {f"valid {name}": {name: [(look["step"], look["metrics"][name]) for look in looks]} for name in names}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mmgraph.files import atomic_path, read_json
+from mmgraph.files import atomic_path
+from mmgraph.finetuning.stopping import read_looks
 from mmgraph.report.plots import HEIGHT, WIDTH, Series, line_chart
 from mmgraph.training.tracking import read_metrics
 
@@ -28,7 +29,7 @@ def write_learning_curve(run: Path) -> Path:
     Returns:
         `learning_curve.svg` in that folder.
     """
-    looks = read_json(run / "validation.json")
+    looks = read_looks(run)
     metric = next(iter(looks[0]["metrics"]))
     valid = Series(metric, [look["step"] for look in looks], [look["metrics"][metric] for look in looks], 1, False)
     charts = [("valid", metric, valid)]

@@ -9,7 +9,7 @@ from typing import Any
 
 from mmgraph.data.store import find_graph, graph_digest, load_graph
 from mmgraph.datasets.manifest import MANIFEST, read_manifest
-from mmgraph.files import read_json
+from mmgraph.sealed import read_sealed_json
 from mmgraph.tasks.base import load_tasks
 
 # The identifiers of the Hugging Face Hub, for datasets whose cards in `datasets/` state a licence.
@@ -71,6 +71,6 @@ def read_graph_facts(folder: Path | str) -> GraphFacts:
         dataset=read_manifest(folder) if (folder / MANIFEST).is_file() else {},
         notice=notice.read_text(encoding="utf-8", errors="replace") if notice.is_file() else "",
         tasks=tasks,
-        encoding=read_json(encoding) if encoding.is_file() else {},
+        encoding=read_sealed_json(encoding) if encoding.is_file() else {},
         columns=() if graph.columns is None else tuple(graph.columns.column_names),
     )

@@ -12,6 +12,7 @@ import yaml
 from mmgraph.data.features import FeatureSpec
 from mmgraph.errors import InputError
 from mmgraph.files import atomic_folder, file_digest, write_json
+from mmgraph.sealed import write_sealed_json
 from mmgraph.sharing.graph_facts import GraphFacts
 from mmgraph.sharing.graph_section import graph_section
 from mmgraph.sharing.markdown import Markdown, code, escape, fenced, front_matter, table
@@ -80,7 +81,7 @@ def seal(folder: Path, model: str) -> None:
     files = sorted(path for path in folder.iterdir() if path.name not in ("README.md", MANIFEST))
     described = {path.name: {"bytes": path.stat().st_size, "sha256": file_digest(path)} for path in files}
     manifest = {"format": FORMAT, "version": VERSION, "mmgraph": installed_version("mmgraph"), "model": model}
-    write_json(folder / MANIFEST, manifest | {"files": described})
+    write_sealed_json(folder / MANIFEST, manifest | {"files": described})
 
 
 def model_card(facts: RunFacts, title: str, licence: str | None) -> str:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from mmgraph.errors import InputError
-from mmgraph.files import read_json
 from mmgraph.nn.build import Encoder
 from mmgraph.nn.saving import encoder_digest
+from mmgraph.sealed import read_sealed_json
 from mmgraph.sharing.graph_facts import GraphFacts, read_graph_facts
 from mmgraph.training.loading import is_model_folder, load_model
 from mmgraph.training.tracking import read_metrics
@@ -72,7 +72,7 @@ def read_run_facts(
         raise InputError(f"{run}: expected a run folder (env.json, config.yaml, model/), found a model without its run")
     encoder = load_model(run)
     digest = encoder_digest(encoder)
-    environment = read_json(run / "env.json")
+    environment = read_sealed_json(run / "env.json")
     trained = _recorded_graphs(run, environment)
     described = [read_graph_facts(folder) for folder in graphs]
     by_digest = {facts.digest: facts for facts in described}
@@ -94,7 +94,7 @@ def read_run_facts(
         others=[facts for facts in described if facts.digest not in ours],
         last=lines[-1] if lines else {},
         evaluations=_evaluations(run, digest, results),
-        finetuned=read_json(run / "result.json") if (run / "result.json").is_file() else {},
+        finetuned=read_sealed_json(run / "result.json") if (run / "result.json").is_file() else {},
     )
 
 
@@ -105,8 +105,8 @@ def _recorded_graphs(run: Path, environment: dict[str, Any]) -> list[tuple[Graph
             (GraphFacts(graph["name"], graph["digest"], graph["summary"]), graph["folder"])
             for graph in environment["graphs"]
         ]
-    record = read_json(run / "finetune.json")
-    names = read_json(run / "model" / "config.json")["extra"]["graphs"]
+    record = read_sealed_json(run / "finetune.json")
+    names = read_sealed_json(run / "model" / "config.json")["extra"]["graphs"]
     return [(GraphFacts(name, record["asked"]["graph"]), record["source"]["graph"]) for name in names]
 
 
@@ -123,7 +123,7 @@ def _evaluations(run: Path, digest: str, results: Sequence[Path | str]) -> list[
     given = [Path(path) for path in results]
     found = []
     for path in [*own, *(path for path in given if path.resolve() not in {one.resolve() for one in own})]:
-        content = read_json(path)
+        content = read_sealed_json(path)
         if not isinstance(content, dict) or "asked" not in content or "records" not in content:
             raise InputError(f"{path}: expected the records of mmgraph evaluate, with asked and records")
         if level := content["asked"].get("level"):  # the weights in a card give the embedding itself

@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 
 from mmgraph.data.ids import as_ids
 from mmgraph.errors import InputError, first_few, unknown_choice
-from mmgraph.files import atomic_folder, content_digest, file_digest, read_json, write_json
+from mmgraph.files import atomic_folder, content_digest, file_digest
+from mmgraph.sealed import check_digest, read_sealed_json, write_sealed_json
 from mmgraph.splits.column_bytes import column_bytes
 
 Kind = Literal["node", "edge", "interaction"]
@@ -105,7 +106,7 @@ class Split:
         """
         with atomic_folder(folder, overwrite=overwrite) as temporary:
             pq.write_table(self.table, temporary / "split.parquet")
-            write_json(
+            write_sealed_json(
                 temporary / "split.json",
                 {
                     "format": FORMAT,
@@ -128,12 +129,14 @@ class Split:
             InputError: If a file is missing, or its rows are not those that the digest was made of.
         """
         folder = Path(folder)
-        header = read_json(folder / "split.json")
+        header = read_sealed_json(folder / "split.json")
         if not isinstance(header, dict) or (header.get("format"), header.get("version")) != (FORMAT, VERSION):
             raise InputError(f"{folder / 'split.json'}: expected format {FORMAT!r} version {VERSION}")
         path = folder / "split.parquet"
         if not path.is_file():
             raise InputError(f"{path}: file not found")
+        if "split.parquet" in header.get("file", {}):
+            check_digest(path, header["file"]["split.parquet"], source=folder / "split.json")
         try:
             table = pq.read_table(path, partitioning=None)
         except (pa.ArrowInvalid, OSError) as error:

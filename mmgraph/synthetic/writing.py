@@ -14,7 +14,8 @@ from mmgraph.config import from_mapping
 from mmgraph.data.graph import CHECKED_AT_ONCE
 from mmgraph.data.store import MANIFEST
 from mmgraph.errors import InputError, unknown_choice
-from mmgraph.files import atomic_folder, read_json, write_json
+from mmgraph.files import atomic_folder, read_json
+from mmgraph.sealed import read_sealed_json, write_sealed_json
 from mmgraph.synthetic.filling import write_graph
 from mmgraph.synthetic.planted import PlantedTruth
 from mmgraph.synthetic.planted_config import PlantedConfig
@@ -79,7 +80,7 @@ def write_synthetic_graph(
             save_tasks([task for table in tables for task in user_item_tasks(table)], new)
             best = _user_item_best(UserItemTruth(tastes)) if config.holdout else {}
         header = {"format": FORMAT, "version": VERSION, "kind": kind, "seed": seed}
-        write_json(new / "synthetic.json", {**header, "config": asdict(config), "best": best})
+        write_sealed_json(new / "synthetic.json", {**header, "config": asdict(config), "best": best})
     return folder
 
 
@@ -90,7 +91,7 @@ def load_truth(folder: Path | str) -> PlantedTruth | UserItemTruth:
         InputError: If the folder holds no synthetic graph, or its config is not valid.
     """
     path = Path(folder) / "synthetic.json"
-    header = read_json(path)
+    header = read_sealed_json(path)
     if not isinstance(header, dict) or (header.get("format"), header.get("version")) != (FORMAT, VERSION):
         raise InputError(f"{path}: expected format {FORMAT!r} version {VERSION}")
     kind, values, seed = (header.get(key) for key in ("kind", "config", "seed"))

@@ -18,7 +18,8 @@ from torch import Tensor
 from mmgraph.data.graph import MultimodalGraph
 from mmgraph.data.ids import as_ids
 from mmgraph.errors import InputError, first_few, unknown_choice
-from mmgraph.files import atomic_folder, content_digest, file_digest, read_json, write_json
+from mmgraph.files import atomic_folder, content_digest, file_digest
+from mmgraph.sealed import read_sealed_json, write_sealed_json
 
 if TYPE_CHECKING:
     from mmgraph.inference.table import EmbeddingTable
@@ -128,7 +129,7 @@ class Task(ABC):
             header = {"format": FORMAT, "version": VERSION, "kind": self.kind, "name": self.name}
             examples = {split: self.num_examples(split) for split in ("valid", "test")}
             content = {"settings": self.settings(), "num_examples": examples, "digest": self.digest, "files": files}
-            write_json(temporary / "task.json", header | content)
+            write_sealed_json(temporary / "task.json", header | content)
 
     @classmethod
     def load(cls, folder: Path | str) -> Self:
@@ -235,7 +236,7 @@ def checked_table(
 
 def _read_header(folder: Path) -> dict[str, Any]:
     path = folder / "task.json"
-    header = read_json(path)
+    header = read_sealed_json(path)
     if not isinstance(header, dict) or header.get("format") != FORMAT or header.get("version") != VERSION:
         raise InputError(f"{path}: expected format {FORMAT!r} version {VERSION}")
     absent = [key for key in ("kind", "name", "settings", "files") if key not in header]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import logging
+import os
 import pickle
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,11 @@ from torch import nn
 
 from mmgraph.errors import InputError
 from mmgraph.files import atomic_path
+from mmgraph.sealed import seal, unseal
+
+logger = logging.getLogger(__name__)
+
+LAST, PREVIOUS, DAMAGED = "last.pt", "previous.pt", "damaged.pt"
 
 
 @dataclass(frozen=True)
@@ -37,27 +45,35 @@ class Checkpoint:
     digest: str
 
     def save(self, path: Path) -> None:
-        """Write atomically: a kill leaves the previous checkpoint in place."""
+        """Write atomically, with a SHA-256 at the end: a kill leaves the previous checkpoint in place."""
         # Through memory, because torch's own writer turns a full disk into a RuntimeError.
         buffer = io.BytesIO()
         torch.save(vars(self), buffer)
+        buffer.seek(0, io.SEEK_END)
+        buffer.write(seal(buffer.getvalue()))
         with atomic_path(path) as temporary:
             temporary.write_bytes(buffer.getbuffer())
 
     @classmethod
     def load(cls, path: Path, *, digest: str) -> Checkpoint:
-        """Read without unpickling code.
+        """Read without unpickling code, after the SHA-256 at the end of the file has been compared.
 
         Raises:
-            InputError: If the file is missing or damaged, or belongs to another configuration.
+            DamagedCheckpointError: If the file is not whole, or not what was written.
+            InputError: If the file is missing, or belongs to another configuration.
         """
         try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            content = unseal(path.read_bytes(), path)
+            state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+            checkpoint = cls(**{field.name: state[field.name] for field in fields(cls)})
         except FileNotFoundError:
             raise InputError(f"{path}: no checkpoint there; start the run with `mmgraph pretrain`") from None
-        except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, KeyError) as error:
-            raise InputError(f"{path}: the checkpoint is damaged ({str(error).splitlines()[0]})") from None
-        checkpoint = cls(**state)
+        except InputError as error:
+            raise DamagedCheckpointError(str(error)) from None
+        except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, KeyError, TypeError) as error:
+            raise DamagedCheckpointError(
+                f"{path}: the checkpoint is damaged ({(str(error).splitlines() or [type(error).__name__])[0]})"
+            ) from None
         if checkpoint.digest != digest:
             raise InputError(
                 f"{path}: the checkpoint belongs to another configuration or other graphs "
@@ -79,6 +95,53 @@ class Checkpoint:
         """Take the state of a run."""
         states = {name: module.state_dict() for name, module in modules.items()}
         return cls(step, states, optimizer.state_dict(), get_rng(), digest)
+
+
+class DamagedCheckpointError(InputError):
+    """The file of a checkpoint is not what was written; an older one may still be good."""
+
+
+def save_last(checkpoint: Checkpoint, folder: Path) -> None:
+    """Write `last.pt`; the one that was there becomes `previous.pt`. At every moment one of the two is whole."""
+    last, previous = folder / LAST, folder / PREVIOUS
+    if last.exists():
+        # A second name first: `last.pt` is there all the time, also for somebody who reads it now.
+        with atomic_path(previous) as temporary:
+            try:
+                os.link(last, temporary)
+            except OSError:  # a file system without links
+                os.replace(last, temporary)
+    checkpoint.save(last)
+
+
+def load_last(folder: Path, *, digest: str) -> Checkpoint:
+    """Read `last.pt`, or, if it is damaged or gone, `previous.pt`, with a warning that names both.
+
+    The damaged file becomes `damaged.pt`, so that the next `save_last` does not put it in the place of the good one.
+
+    Raises:
+        InputError: If neither can be used, or they belong to another configuration.
+    """
+    last, previous = folder / LAST, folder / PREVIOUS
+    try:
+        return Checkpoint.load(last, digest=digest)
+    except InputError as error:
+        if (last.exists() and not isinstance(error, DamagedCheckpointError)) or not previous.exists():
+            raise
+        reason = str(error) if last.exists() else f"{last}: the file is missing"
+    try:
+        checkpoint = Checkpoint.load(previous, digest=digest)
+    except InputError as error:
+        raise InputError(f"{reason}; and {error}; start again in another folder") from None
+    with contextlib.suppress(OSError):  # it is gone, or another process has moved it
+        os.replace(last, folder / DAMAGED)
+    logger.warning("%s; going on from %s, step %d", reason, previous, checkpoint.step)
+    return checkpoint
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """Whether there is something to go on from."""
+    return (folder / LAST).exists() or (folder / PREVIOUS).exists()
 
 
 def get_rng() -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +16,6 @@ from mmgraph.encoders.base import ModalityEncoder
 from mmgraph.encoders.memo import MemoisedEncoder
 from mmgraph.encoders.registry import load_encoder_by_name
 from mmgraph.errors import InputError, unknown_choice
-from mmgraph.files import read_json, write_json
 from mmgraph.inference.embed import embed
 from mmgraph.inference.levels import Level, level_name
 from mmgraph.inference.query import QueryEncoder
@@ -23,12 +23,15 @@ from mmgraph.inference.table import EmbeddingTable
 from mmgraph.nn.build import Encoder
 from mmgraph.nn.saving import encoder_digest
 from mmgraph.nn.sign import SignEncoder
+from mmgraph.sealed import read_sealed_json, write_sealed_json
 from mmgraph.seeding import generator
 from mmgraph.tasks.base import QueryFunction, Task, load_tasks
 from mmgraph.tasks.controls import raw_features, raw_query, smoothed_features
 from mmgraph.tasks.evaluation import TaskRecord, evaluate_tables
 from mmgraph.tasks.retrieval import NodeRetrievalTask
 from mmgraph.training.loading import load_model
+
+logger = logging.getLogger(__name__)
 
 TRAINED, RANDOM_INIT, RAW, SMOOTHED = "trained", "random init", "raw features", "smoothed features"
 CONTROLS = (RANDOM_INIT, RAW, SMOOTHED)
@@ -86,7 +89,7 @@ def evaluate_run(
         asked["level"] = level_name(level)
     path = out or evaluation_file(run_folder, graph_folder, level)
     if path.exists():
-        before = read_json(path)
+        before = read_sealed_json(path) if out is not None else _read_records(path)
         if isinstance(before, dict) and before.get("asked") == asked:
             return [TaskRecord(**record) for record in before["records"]]
     tables = {TRAINED: embed(encoder, graph, device=device, level=level)}
@@ -109,8 +112,16 @@ def evaluate_run(
     )
     if not controls:
         records = [record for record in records if record.model == TRAINED]
-    write_json(path, {"asked": asked, "records": [record.to_dict() for record in records]})
+    write_sealed_json(path, {"asked": asked, "records": [record.to_dict() for record in records]})
     return records
+
+
+def _read_records(path: Path) -> Any:
+    try:
+        return read_sealed_json(path)
+    except InputError as error:
+        logger.warning("%s; evaluated again", error)
+        return None
 
 
 def evaluation_file(run_folder: Path | str, graph_folder: Path | str, level: Level = "last") -> Path:

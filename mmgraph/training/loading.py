@@ -7,10 +7,11 @@ from pathlib import Path
 
 from mmgraph.data.graph import MultimodalGraph
 from mmgraph.errors import InputError
-from mmgraph.files import file_digest, read_json
+from mmgraph.files import file_digest
 from mmgraph.nn.build import Encoder
 from mmgraph.nn.saving import load_encoder
 from mmgraph.nn.sign import SignEncoder
+from mmgraph.sealed import read_sealed_json
 from mmgraph.training.run import RunFolder
 
 MANIFEST = "manifest.json"
@@ -75,7 +76,7 @@ def read_model_manifest(folder: Path) -> dict[str, dict[str, int | str]]:
         InputError: If it is missing, or not what `mmgraph card` writes.
     """
     path = folder / MANIFEST
-    manifest = read_json(path)
+    manifest = read_sealed_json(path)
     if not isinstance(manifest, dict) or (manifest.get("format"), manifest.get("version")) != (FORMAT, VERSION):
         raise InputError(f"{path}: expected format {FORMAT!r} version {VERSION}")
     files = manifest.get("files")

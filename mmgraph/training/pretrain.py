@@ -104,7 +104,7 @@ def pretrain(
         save_every=config.save_every,
         log_every=config.log_every,
     )
-    if trainer.checkpoint_path.exists():
+    if trainer.has_checkpoint:
         trainer.restore()
     encoder.train()
     trainer.fit(step, description=f"pre-training on {', '.join(domains)}")

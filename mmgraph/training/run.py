@@ -15,7 +15,8 @@ from mmgraph.config import dump_yaml, load_yaml
 from mmgraph.data.graph import MultimodalGraph
 from mmgraph.data.store import graph_digest
 from mmgraph.errors import InputError
-from mmgraph.files import atomic_path, content_digest, read_json, write_json
+from mmgraph.files import atomic_path, content_digest, file_digest, is_temporary, remove_leftovers
+from mmgraph.sealed import check_digest, read_sealed_json, write_sealed_json
 from mmgraph.training.config import PretrainConfig
 from mmgraph.versions import installed_version
 
@@ -64,8 +65,7 @@ class RunFolder:
         if (self.path / "env.json").exists():
             self._check_same(config, digests)
             return digest
-        if self.path.exists() and any(self.path.iterdir()):
-            raise InputError(f"{self.path}: the folder is not empty and holds no run; give another --out")
+        check_new(self.path)
         self.path.mkdir(parents=True, exist_ok=True)
         with atomic_path(self.path / "config.yaml") as temporary:
             temporary.write_text(text, encoding="utf-8")
@@ -74,7 +74,9 @@ class RunFolder:
             for graph, source in zip(graphs, sources, strict=True)
         ]
         # Written last: a folder with an env.json is a whole run folder.
-        write_json(self.path / "env.json", {"digest": digest, "graphs": described, **environment(device)})
+        config_digest = file_digest(self.path / "config.yaml")
+        content = {"digest": digest, "graphs": described, **environment(device), "config.yaml": config_digest}
+        write_sealed_json(self.path / "env.json", content)
         return digest
 
     def _check_same(self, config: PretrainConfig, digests: dict[str, str]) -> None:
@@ -98,15 +100,17 @@ class RunFolder:
         """Content of `env.json`.
 
         Raises:
-            InputError: If the folder holds no run.
+            InputError: If the folder holds no run, or the file was changed.
         """
         if not (self.path / "env.json").exists():
             raise InputError(f"{self.path}: no run there (env.json is missing)")
-        return dict(read_json(self.path / "env.json"))
+        return dict(read_sealed_json(self.path / "env.json"))
 
     def config(self) -> PretrainConfig:
         """The configuration that the run was started with."""
-        self.environment()
+        environment = self.environment()
+        if "config.yaml" in environment:
+            check_digest(self.path / "config.yaml", environment["config.yaml"], source=self.path / "env.json")
         return load_yaml(self.path / "config.yaml", PretrainConfig)
 
     def graph_folders(self) -> list[str]:
@@ -122,6 +126,18 @@ class RunFolder:
                     f"{self.path}: graph {graph['name']!r} was given in memory; call pretrain() with the same graphs"
                 )
         return [graph["folder"] for graph in graphs]
+
+
+def check_new(folder: Path) -> None:
+    """Refuse a folder for a new run that holds other things; what a run that was killed at once left is replaced.
+
+    Raises:
+        InputError: If it does.
+    """
+    if folder.exists():
+        remove_leftovers(folder)
+        if any(item.name not in ("config.yaml", "env.json") and not is_temporary(item) for item in folder.iterdir()):
+            raise InputError(f"{folder}: the folder is not empty and holds no run; give another --out")
 
 
 def environment(device: torch.device) -> dict[str, Any]:

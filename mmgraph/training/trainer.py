@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from mmgraph.errors import InputError
 from mmgraph.progress import progress_bar
-from mmgraph.training.checkpoint import Checkpoint
+from mmgraph.training.checkpoint import LAST, Checkpoint, has_checkpoint, load_last, save_last
 from mmgraph.training.optim import OptimConfig, build_optimizer, learning_rate
 from mmgraph.training.tracking import Tracker
 
@@ -37,7 +37,7 @@ class Trainer:
         modules: What is trained, by name; all go into the checkpoint.
         optim: Optimiser settings.
         steps: Number of optimiser steps.
-        folder: Run folder; `last.pt` and `metrics.jsonl` live there.
+        folder: Run folder; `last.pt`, `previous.pt` and `metrics.jsonl` live there.
         digest: Digest of configuration and graphs, checked on resume.
         save_every: Steps between checkpoints.
         log_every: Steps between lines in the log.
@@ -69,18 +69,26 @@ class Trainer:
     @property
     def checkpoint_path(self) -> Path:
         """Where the last checkpoint is."""
-        return self.folder / "last.pt"
+        return self.folder / LAST
+
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether there is a checkpoint to go on from."""
+        return has_checkpoint(self.folder)
 
     def restore(self) -> None:
-        """Continue from the last checkpoint of the run folder."""
-        checkpoint = Checkpoint.load(self.checkpoint_path, digest=self.digest)
+        """Continue from the last checkpoint of the run folder, or the one before if that is damaged, with a warning.
+
+        Raises:
+            InputError: If neither can be used.
+        """
+        checkpoint = load_last(self.folder, digest=self.digest)
         checkpoint.restore(self.modules, self.optimizer)
         self.step = checkpoint.step
 
     def save(self) -> None:
-        """Write the last checkpoint."""
-        checkpoint = Checkpoint.of(self.step, self.modules, self.optimizer, digest=self.digest)
-        checkpoint.save(self.checkpoint_path)
+        """Write the last checkpoint; the one that was there stays as `previous.pt`."""
+        save_last(Checkpoint.of(self.step, self.modules, self.optimizer, digest=self.digest), self.folder)
 
     def fit(
         self,

@@ -14,6 +14,7 @@ from mmgraph.errors import InputError
 from mmgraph.export.base import format_of, open_store, read_table, write_table
 from mmgraph.export.formats import FORMATS, INNER
 from mmgraph.inference.table import EmbeddingTable
+from mmgraph.sealed import sealed_json
 
 Make = Callable[..., EmbeddingTable]
 FORMS = ("float32", "float16", "int8", "binary", "pq:8", "dims:12", "dims:12+int8", "first:16", "dims:16+binary")
@@ -107,6 +108,10 @@ def test_files_hold_what_the_manifest_says(make_table: Make, tmp_path: Path) -> 
     assert (manifest["bytes_per_vector"], manifest["width"], manifest["dim"]) == (9, 8, 16)
     assert sorted(item.name for item in path.iterdir()) == sorted(["manifest.json", "ids.parquet", *manifest["files"]])
     np.save(path / "codes.npy", codes[:-1])
+    with pytest.raises(InputError, match=r"codes\.npy: the file was changed"):
+        open_store(path)
+    del manifest["digests"]  # as an earlier version wrote it
+    (path / "manifest.json").write_text(sealed_json(manifest), encoding="utf-8")
     with pytest.raises(InputError, match="manifest says count 300, the store has 299"):
         open_store(path)
     (path / "codes.npy").write_bytes(b"words")
@@ -115,7 +120,7 @@ def test_files_hold_what_the_manifest_says(make_table: Make, tmp_path: Path) -> 
     np.save(path / "codes.npy", codes.astype(np.float32))
     with pytest.raises(InputError, match="manifest says bytes_per_vector 9"):
         open_store(path)
-    (path / "manifest.json").write_text(json.dumps({**manifest, "form": "int8"}), encoding="utf-8")
+    (path / "manifest.json").write_text(sealed_json({**manifest, "form": "int8"}), encoding="utf-8")
     with pytest.raises(InputError, match="manifest says form"):
         open_store(path)
 

@@ -26,6 +26,7 @@ from mmgraph.export.filters import parse_filter
 from mmgraph.export.formats import FORMATS
 from mmgraph.export.qdrant import point_id
 from mmgraph.inference.table import EmbeddingTable
+from mmgraph.sealed import sealed_json
 
 APPROXIMATE = {"faiss-hnsw": 0.95, "faiss-ivfpq": 0.5, "usearch": 0.95, "compressed": 0.95}
 """Recall@10 that these reach on 2,000 random vectors of 64 dimensions, the hardest case for an index."""
@@ -301,6 +302,21 @@ def test_another_model_width_metric_or_graph_is_refused(tmp_path: Path, format: 
     assert_same(read_table(path), table, format)
 
 
+@pytest.mark.parametrize("format", [name for name in FORMATS if FORMATS[name].folder])
+def test_a_changed_byte_of_any_file_is_refused_by_name(tmp_path: Path, format: str) -> None:
+    path = write_table(make_table(some_ids("strings", 20)), tmp_path / "out", format=format)
+    for file in sorted(path.rglob("*")):
+        data = file.read_bytes() if file.is_file() else b""
+        if not data or file.name == ".lock":
+            continue
+        place = len(data) // 2
+        file.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+        with pytest.raises(InputError, match=re.escape(file.name)):
+            read_table(path)
+        file.write_bytes(data)
+    assert len(read_table(path)) == 20
+
+
 def test_zero_and_nan_are_refused_by_id(tmp_path: Path, format: str) -> None:
     table = make_table(some_ids("strings", 20))
     for value, message in ((0.0, "are zero and have no cosine: 'n3'"), (float("nan"), "hold NaN or infinity: 'n3'")):
@@ -390,10 +406,10 @@ def test_manifest_says_what_is_in_the_store(tmp_path: Path, format: str) -> None
     assert manifest["normalised"] == (format in NORMALISED)
     assert len(manifest["libraries"]) == 7
     assert "absent" not in manifest["libraries"].values()
-    (path / "manifest.json").write_text(json.dumps({**manifest, "dim": 8}), encoding="utf-8")
+    (path / "manifest.json").write_text(sealed_json({**manifest, "dim": 8}), encoding="utf-8")
     with pytest.raises(InputError, match="manifest says dim 8, the store has 16"):
         open_store(path)
-    (path / "manifest.json").write_text(json.dumps({**manifest, "store": "sheet"}), encoding="utf-8")
+    (path / "manifest.json").write_text(sealed_json({**manifest, "store": "sheet"}), encoding="utf-8")
     with pytest.raises(InputError, match="unknown store 'sheet'"):
         open_store(path)
 

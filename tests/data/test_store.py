@@ -20,7 +20,7 @@ from mmgraph.data.ids import NodeIds
 from mmgraph.data.relation import Relation
 from mmgraph.data.store import find_graph, graph_digest, load_graph, save_graph
 from mmgraph.errors import InputError
-from mmgraph.files import content_digest, file_digest
+from mmgraph.files import content_digest, file_digest, write_json
 from mmgraph.testing.asserts import assert_same_graph
 from mmgraph.testing.factories import make_graph
 
@@ -171,8 +171,15 @@ def test_file_outside_the_folder_is_refused(saved: Path) -> None:
     manifest = json.loads(path.read_text())
     manifest["files"]["../secret.npy"] = file_digest(saved.parent / "secret.npy")
     del manifest["digest"]
-    path.write_text(json.dumps({**manifest, "digest": content_digest(json.dumps(manifest))}))
+    write_json(path, {**manifest, "digest": content_digest(json.dumps(manifest))})
     with pytest.raises(InputError, match=r"secret.npy: the file is missing"):
+        load_graph(saved)
+
+
+def test_white_space_of_the_manifest_counts(saved: Path) -> None:
+    path = saved / "graph.json"
+    path.write_bytes(path.read_bytes().replace(b"\n  ", b"\n\t ", 1))
+    with pytest.raises(InputError, match=r"graph.json: the file was changed"):
         load_graph(saved)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,8 @@ from mmgraph.datasets.manifest import (
     write_manifest,
 )
 from mmgraph.errors import InputError
-from mmgraph.files import read_json, write_json
+from mmgraph.files import read_json
+from mmgraph.sealed import sealed_json
 from mmgraph.testing.datasets import make_dataset
 
 IDENTITY = {"name": "toy", "seed": 0, "holdout": True, "local": []}
@@ -75,6 +77,18 @@ def test_other_local_files_are_named(folder: Path) -> None:
         is_current(folder, IDENTITY | {"local": [["a", "2"]]})
 
 
+def test_a_changed_byte_of_any_file_is_named(folder: Path) -> None:
+    for path in [path for path in folder.rglob("*") if path.is_file()]:
+        data = path.read_bytes()
+        if not data:
+            continue
+        path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+        with pytest.raises(InputError, match=f"{re.escape(path.name)}: (the file was changed|expected JSON)"):
+            is_current(folder, IDENTITY)
+        path.write_bytes(data)
+    assert is_current(folder, IDENTITY)
+
+
 def test_files_that_are_missing_or_resized_are_named(folder: Path) -> None:
     path = folder / "edges.parquet"
     content = path.read_bytes()
@@ -98,7 +112,7 @@ def test_files_that_are_missing_or_resized_are_named(folder: Path) -> None:
     ],
 )
 def test_a_damaged_manifest_is_named_and_can_be_overwritten(folder: Path, content: object, message: str) -> None:
-    write_json(folder / MANIFEST, content)
+    (folder / MANIFEST).write_text(sealed_json(content) if isinstance(content, dict) else "[]")
     with pytest.raises(InputError) as error:
         is_current(folder, IDENTITY)
     assert str(error.value) == f"{folder / MANIFEST}: {message}"

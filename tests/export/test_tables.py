@@ -19,6 +19,7 @@ from mmgraph.data.ids import NodeIds
 from mmgraph.errors import InputError
 from mmgraph.export import parquet as parquet_module
 from mmgraph.export.base import read_table, write_table
+from mmgraph.files import file_digest
 from mmgraph.inference.table import EmbeddingTable
 
 # Formats that keep every bit and every type; what holds for all formats is in tests/contracts/test_stores.py.
@@ -148,6 +149,12 @@ def test_manifest(tmp_path: Path, format: str) -> None:
     else:
         manifest = json.loads(pq.read_schema(path).metadata[b"mmgraph"])
     libraries = manifest.pop("libraries")
+    assert len(manifest.pop("sha256")) == 64
+    if format == "npy":
+        files = {name: file_digest(path / name) for name in ("ids.parquet", "vectors.npy")}
+        assert manifest.pop("digests") == files
+    else:
+        assert len(manifest.pop("rows_sha256")) == 64
     assert manifest == {
         "format": "mmgraph.embeddings",
         "version": 1,
@@ -250,7 +257,7 @@ def test_interrupted_write_leaves_nothing_new(
         close(*args)  # the garbage collector closes the writer again
 
     # The last step of each format: by then data has been written.
-    monkeypatch.setattr("mmgraph.export.numpy.write_json", fail)
+    monkeypatch.setattr("mmgraph.export.numpy.write_sealed_json", fail)
     if format == "parquet":
         monkeypatch.setattr(pq.ParquetWriter, "close", fail)
     with pytest.raises(KeyboardInterrupt if error is KeyboardInterrupt else OSError):
@@ -285,21 +292,26 @@ def test_reading_says_what_is_wrong_with_a_folder(tmp_path: Path) -> None:
 
     damage(path / "vectors.npy", flip=True)
     assert read_table(path, verify=False).dim == 3
-    refused("the vectors are not those that were written")
-    damage(path / "vectors.npy", keep=0.9)
-    refused(r"vectors.npy: expected an array, got")
+    refused("vectors.npy: the file was changed")
+    damage(path / "ids.parquet", flip=True)
+    refused("ids.parquet: the file was changed")
     (path / "vectors.npy").unlink()
-    refused(r"vectors.npy: expected an array, got")
+    refused("vectors.npy: the file is missing")
+    # What an earlier version wrote has no digests of files; the checks below are all that it has.
+    damage(path / "vectors.npy", keep=0.9)
+    refused(r"vectors.npy: expected an array, got", verify=False)
+    (path / "vectors.npy").unlink()
+    refused(r"vectors.npy: expected an array, got", verify=False)
     np.save(path / "vectors.npy", np.zeros((4, 3)))
-    refused("expected float32, got float64")
+    refused("expected float32, got float64", verify=False)
     np.save(path / "vectors.npy", np.zeros((5, 3), dtype=np.float32))
-    refused(r"the manifest says 4 x 3, got 4 ids and vectors \[5, 3\]")
+    refused(r"the manifest says 4 x 3, got 4 ids and vectors \[5, 3\]", verify=False)
     damage(path / "ids.parquet", keep=0.5)
-    refused("ids.parquet: expected a parquet file, got")
+    refused("ids.parquet: expected a parquet file, got", verify=False)
     pq.write_table(pa.table({"id": list("abcd")}), path / "ids.parquet")
-    refused(r"expected id, type and columns \[\], got \['id'\]")
+    refused(r"expected id, type and columns \[\], got \['id'\]", verify=False)
     pq.write_table(pa.table({"id": list("abcd"), "type": ["item", "user", "x", None]}), path / "ids.parquet")
-    refused("unknown node types 'None', 'x'; the manifest has")
+    refused("unknown node types 'None', 'x'; the manifest has", verify=False)
     (path / "manifest.json").unlink()
     refused("manifest.json: file not found")
     (path / "manifest.json").write_text("{}")

@@ -17,6 +17,7 @@ import torch
 from mmgraph.errors import InputError
 from mmgraph.finetuning import finetune as module
 from mmgraph.finetuning.finetune import finetune, resume_finetune
+from mmgraph.finetuning.stopping import read_looks
 from mmgraph.inference.embed import embed
 from mmgraph.nn.saving import encoder_digest
 from mmgraph.tasks.link_prediction import LinkPredictionTask
@@ -38,7 +39,7 @@ def test_it_learns_what_it_may(toy, encoder_of, settings, tmp_path, name: str, m
     before = encoder_digest(encoder)
     run = finetune(encoder, toy.graph, toy.tasks[name], settings(mode=mode), out=tmp_path / "run")
     assert encoder_digest(encoder) == before  # the given model stays as it is
-    history = json.loads((tmp_path / "run" / "validation.json").read_text())
+    history = read_looks(tmp_path / "run")
     assert history[0]["step"] == 0
     best = max(history, key=lambda look: tuple(look["score"]))
     assert run.result["best_step"] == best["step"]
@@ -54,7 +55,7 @@ def test_it_learns_what_it_may(toy, encoder_of, settings, tmp_path, name: str, m
 def test_training_improves_on_a_random_start(toy, encoder_of, settings, tmp_path, name: str) -> None:
     config = settings(steps=60, eval_every=10, init="random", encoder_lr=1.0)
     run = finetune(encoder_of(toy.graph), toy.graph, toy.tasks[name], config, out=tmp_path / "run")
-    history = json.loads((tmp_path / "run" / "validation.json").read_text())
+    history = read_looks(tmp_path / "run")
     losses = [json.loads(line)["loss"] for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert losses[-1] < losses[0]
     assert run.result["valid"] == max(history, key=lambda look: tuple(look["score"]))["metrics"]
@@ -173,10 +174,33 @@ def test_a_kill_after_a_better_look_loses_nothing(toy, encoder_of, settings, tmp
     assert encoder_digest(parts.encoder) == encoder_digest(whole.encoder)
 
 
+def test_damaged_files_of_a_run_are_refused_or_replaced(toy, encoder_of, settings, tmp_path, caplog) -> None:
+    config = settings(steps=8, eval_every=2, patience=100)
+
+    def call():
+        return finetune(encoder_of(toy.graph), toy.graph, toy.tasks["community"], config, out=tmp_path / "run")
+
+    whole = call()
+    for name, repairs in (("best.safetensors", False), ("validation.json", False), ("last.pt", True)):
+        (tmp_path / "run" / "result.json").unlink()
+        path = tmp_path / "run" / name
+        data = path.read_bytes()
+        place = len(data) // 2
+        path.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+        if not repairs:
+            with pytest.raises(InputError, match=f"{name}: (the file was changed|the file is damaged|expected JSON)"):
+                call()
+            path.write_bytes(data)
+        again = call()
+        assert again.result == whole.result
+        assert encoder_digest(again.encoder) == encoder_digest(whole.encoder)
+    assert "previous.pt, step 6" in caplog.text
+
+
 def test_the_last_step_is_looked_at_too(toy, encoder_of, settings, tmp_path) -> None:
     config = settings(steps=8, eval_every=3)
     finetune(encoder_of(toy.graph), toy.graph, toy.tasks["community"], config, out=tmp_path / "run")
-    history = json.loads((tmp_path / "run" / "validation.json").read_text())
+    history = read_looks(tmp_path / "run")
     assert [look["step"] for look in history] == [0, 3, 6, 8]
 
 
@@ -204,7 +228,7 @@ def test_predictions_and_report_carry_ids_and_names(toy, encoder_of, settings, t
 def test_a_frozen_linear_head_is_the_probe(toy, encoder_of, settings, tmp_path) -> None:
     encoder, task = encoder_of(toy.graph), toy.tasks["community"]
     finetune(encoder, toy.graph, task, settings(mode="frozen"), out=tmp_path / "run")
-    history = json.loads((tmp_path / "run" / "validation.json").read_text())
+    history = read_looks(tmp_path / "run")
     expected = task.evaluate(embed(encoder, toy.graph), toy.graph, split="valid")["accuracy"]
     assert history[0]["metrics"]["accuracy"] == pytest.approx(expected)
 
@@ -214,7 +238,7 @@ def test_links_without_training_are_the_cosine(toy, encoder_of, settings, tmp_pa
     for decoder in ("cosine", "relation", "mlp"):
         config = settings(mode="frozen", decoder=decoder, steps=3)
         finetune(encoder, toy.graph, toy.tasks["links"], config, out=tmp_path / decoder)
-        history = json.loads((tmp_path / decoder / "validation.json").read_text())
+        history = read_looks(tmp_path / decoder)
         expected = toy.tasks["links"].evaluate(embed(encoder, toy.graph), toy.graph, split="valid")
         assert history[0]["metrics"]["mrr"] == pytest.approx(expected["mrr"], abs=0.02)
 

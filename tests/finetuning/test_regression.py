@@ -15,9 +15,11 @@ from mmgraph.errors import InputError
 from mmgraph.finetuning.config import FinetuneConfig
 from mmgraph.finetuning.finetune import finetune
 from mmgraph.finetuning.regression import RegressionProblem
+from mmgraph.finetuning.stopping import read_looks
 from mmgraph.finetuning.vectors import node_vectors
 from mmgraph.inference.embed import embed
 from mmgraph.metrics.regression import regression_metrics
+from mmgraph.sealed import sealed_json
 from mmgraph.tasks.node_regression import NodeRegressionTask
 
 
@@ -28,7 +30,7 @@ def problem_of(toy: Any, encoder: Any, task: NodeRegressionTask, config: Finetun
 def test_a_frozen_linear_head_is_the_ridge_regression(toy, encoder_of, settings, tmp_path) -> None:
     encoder, task = encoder_of(toy.graph), toy.tasks["price"]
     finetune(encoder, toy.graph, task, settings(mode="frozen"), out=tmp_path / "run")
-    first = json.loads((tmp_path / "run" / "validation.json").read_text())[0]
+    first = read_looks(tmp_path / "run")[0]
     table = embed(encoder, toy.graph)
     assert first["metrics"]["rmse"] == pytest.approx(task.evaluate(table, toy.graph, split="valid")["rmse"], rel=1e-4)
     assert first["score"] == [-first["metrics"]["rmse"]]
@@ -103,7 +105,7 @@ def test_units_do_not_matter(toy, encoder_of, settings, tmp_path) -> None:
 def test_a_hidden_layer_learns(toy, encoder_of, settings, tmp_path) -> None:
     config = settings(hidden=16, dropout=0.1, steps=60, eval_every=10)
     run = finetune(encoder_of(toy.graph), toy.graph, toy.tasks["price"], config, out=tmp_path / "run")
-    history = json.loads((tmp_path / "run" / "validation.json").read_text())
+    history = read_looks(tmp_path / "run")
     assert run.result["best_step"] > 0
     assert run.result["valid"]["rmse"] < 0.9 * history[0]["metrics"]["rmse"]
 
@@ -127,7 +129,7 @@ def test_a_run_of_an_earlier_version_had_the_defaults(toy, encoder_of, settings,
     path = tmp_path / "run" / "finetune.json"
     content = json.loads(path.read_text())
     del content["asked"]["settings"]["value_loss"]
-    path.write_text(json.dumps(content))
+    path.write_text(sealed_json(content))
     assert finetune(*call, settings(), out=tmp_path / "run").result == done.result
     with pytest.raises(InputError, match="value_loss is huber there and squared here"):
         finetune(*call, settings(value_loss="squared"), out=tmp_path / "run")

@@ -13,6 +13,7 @@ from mmgraph.nn.encoder import EncoderConfig, GraphEncoder
 from mmgraph.nn.gnn import GNNConfig
 from mmgraph.nn.moe import MoEConfig
 from mmgraph.nn.saving import encoder_digest, load_encoder, load_extra, save_encoder
+from mmgraph.sealed import sealed_json
 from mmgraph.testing.factories import randomise
 
 
@@ -60,7 +61,7 @@ def test_weights_of_another_config_are_refused(encoder: GraphEncoder, tmp_path: 
     path = tmp_path / "model" / "config.json"
     config = json.loads(path.read_text())
     config["config"]["gnn"]["num_layers"] = 3
-    path.write_text(json.dumps(config))
+    path.write_text(sealed_json(config))
     with pytest.raises(InputError, match="weights do not fit config.json in 'gnn.layers.2"):
         load_encoder(tmp_path / "model")
 
@@ -78,7 +79,7 @@ def test_weights_of_another_config_are_refused(encoder: GraphEncoder, tmp_path: 
 def test_broken_config(encoder: GraphEncoder, tmp_path: Path, change: dict, message: str) -> None:
     save_encoder(encoder, tmp_path / "model")
     path = tmp_path / "model" / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    path.write_text(sealed_json(json.loads(path.read_text()) | change))
     with pytest.raises(InputError, match=message):
         load_encoder(tmp_path / "model")
 
@@ -89,6 +90,11 @@ def test_broken_or_missing_files(encoder: GraphEncoder, tmp_path: Path) -> None:
     save_encoder(encoder, tmp_path / "model")
     weights = tmp_path / "model" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:100])
+    with pytest.raises(InputError, match=r"model.safetensors: the file was changed: .*\(config.json\)"):
+        load_encoder(tmp_path / "model")
+    config = json.loads((tmp_path / "model" / "config.json").read_text())
+    del config["weights"]  # as an earlier version wrote it
+    (tmp_path / "model" / "config.json").write_text(sealed_json(config))
     with pytest.raises(InputError, match="expected safetensors"):
         load_encoder(tmp_path / "model")
     save_file({"other": torch.zeros(1)}, weights)

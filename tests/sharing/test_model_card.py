@@ -15,6 +15,7 @@ from mmgraph.errors import InputError
 from mmgraph.finetuning.config import FinetuneConfig
 from mmgraph.finetuning.finetune import finetune
 from mmgraph.nn.saving import encoder_digest
+from mmgraph.sealed import sealed_json
 from mmgraph.sharing.model_card import model_card, write_model_card
 from mmgraph.sharing.run_facts import read_run_facts
 from mmgraph.training.evaluate import evaluate_run
@@ -109,7 +110,7 @@ def test_a_run_whose_graph_is_gone_says_what_the_run_recorded(places, tmp_path: 
     run = Path(shutil.copytree(places.plain, tmp_path / "run"))
     record = json.loads((run / "env.json").read_text())
     record["graphs"][0]["folder"] = str(tmp_path / "gone")
-    (run / "env.json").write_text(json.dumps(record))
+    (run / "env.json").write_text(sealed_json(record))
     bare = (write_model_card(run, tmp_path / "bare") / "README.md").read_text()
     assert "Source and licence of the data: not stated." in bare
     assert "| edges | `likes`" in bare
@@ -122,7 +123,7 @@ def test_numbers_of_other_weights_are_refused(places, tmp_path: Path, caplog: py
     path = run / "evaluation" / "toy.json"
     content = json.loads(path.read_text())
     content["asked"]["model"] = "0" * 64
-    path.write_text(json.dumps(content))
+    path.write_text(sealed_json(content))
     card = (write_model_card(run, tmp_path / "card") / "README.md").read_text()
     assert section(card, "Results").strip() == "Not measured."
     assert "left out" in caplog.text
@@ -174,15 +175,15 @@ def test_sizes_that_no_weights_can_fill_cost_no_memory(model: Path) -> None:
     (model / "manifest.json").unlink()
     config = json.loads((model / "config.json").read_text())
     config["config"]["dim"] = 10**9
-    (model / "config.json").write_text(json.dumps(config))
+    (model / "config.json").write_text(sealed_json(config))
     with pytest.raises(InputError, match="expected sizes that fit"):
         mg.load_model(model)
     config["config"]["dim"] = 20_000
-    (model / "config.json").write_text(json.dumps(config))
+    (model / "config.json").write_text(sealed_json(config))
     with pytest.raises(InputError, match="weights do not fit"):
         mg.load_model(model)
     del config["relations"]
-    (model / "config.json").write_text(json.dumps(config))
+    (model / "config.json").write_text(sealed_json(config))
     with pytest.raises(InputError, match="expected the configuration"):
         mg.load_model(model)
 

@@ -16,6 +16,7 @@ import mmgraph as mg
 from mmgraph.errors import InputError, MissingExtraError
 from mmgraph.files import file_digest
 from mmgraph.nn.saving import encoder_digest
+from mmgraph.sealed import sealed_json
 from mmgraph.sharing.places import HubAddress, parse_address
 from mmgraph.sharing.transfer import pull_model, push_model
 
@@ -129,7 +130,7 @@ def test_only_files_of_the_manifest_are_taken(hub: FakeHub, tmp_path: Path) -> N
     files = hub.commits["me/toy"][-1]
     manifest = json.loads(files["manifest.json"])
     del manifest["files"]["results.json"]
-    files["manifest.json"] = json.dumps(manifest).encode()
+    files["manifest.json"] = sealed_json(manifest).encode()
     out = pull_model("hf://me/toy", tmp_path / "out", api=hub)
     assert "results.json" not in contents(out)
 
@@ -151,7 +152,7 @@ def test_a_manifest_cannot_name_other_places(hub: FakeHub, tmp_path: Path, name:
     files = hub.commits["me/toy"][-1]
     manifest = json.loads(files["manifest.json"])
     manifest["files"][name] = {"bytes": 4, "sha256": "0" * 64}
-    files["manifest.json"] = json.dumps(manifest).encode()
+    files["manifest.json"] = sealed_json(manifest).encode()
     files[name] = b"evil"
     with pytest.raises(InputError, match="names files that no model has"):
         pull_model("hf://me/toy", tmp_path / "out", api=hub)
@@ -207,8 +208,8 @@ def test_a_pulled_model_runs_no_code(hub: FakeHub, tmp_path: Path) -> None:
     files = hub.commits["me/toy"][-1]
     manifest = json.loads(files["manifest.json"])
     manifest["files"]["model.safetensors"] = {"bytes": len(content), "sha256": file_digest(place)}
-    files |= {"model.safetensors": content, "manifest.json": json.dumps(manifest).encode()}
-    with pytest.raises(InputError, match="expected safetensors"):
+    files |= {"model.safetensors": content, "manifest.json": sealed_json(manifest).encode()}
+    with pytest.raises(InputError, match=r"model.safetensors: the file was changed"):
         pull_model("hf://me/toy", tmp_path / "out", api=hub)
     assert not (tmp_path / "ran").exists()
     assert not (tmp_path / "out").exists()
@@ -219,7 +220,7 @@ def test_the_digest_that_the_author_told_is_compared_with_the_weights(places, hu
     pull_model("hf://me/toy", tmp_path / "right", digest=digest[:12], api=hub)
     files = hub.commits["me/toy"][-1]
     manifest = json.loads(files["manifest.json"])
-    files["manifest.json"] = json.dumps({**manifest, "model": "abcdef12" + "0" * 56}).encode()
+    files["manifest.json"] = sealed_json({**manifest, "model": "abcdef12" + "0" * 56}).encode()
     with pytest.raises(InputError, match="expected model abcdef12, found"):
         pull_model("hf://me/toy", tmp_path / "wrong", digest="abcdef12", api=hub)
     with pytest.raises(InputError, match="8 to 64 hexadecimal"):

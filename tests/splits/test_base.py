@@ -10,6 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from mmgraph.errors import InputError
+from mmgraph.files import file_digest
+from mmgraph.sealed import sealed_json
 from mmgraph.splits.base import PARTS, Split, load_splits, save_splits
 from mmgraph.splits.column_bytes import column_bytes
 
@@ -95,6 +97,11 @@ def test_a_changed_file_is_refused(tmp_path: Path) -> None:
     table = pq.read_table(folder / "split.parquet")
     parts = ["train"] * table.num_rows
     pq.write_table(table.set_column(3, "split", pa.array(parts)), folder / "split.parquet")
+    with pytest.raises(InputError, match=r"split.parquet: the file was changed"):
+        Split.load(folder)
+    header = json.loads((folder / "split.json").read_text())
+    header["file"] = {"split.parquet": file_digest(folder / "split.parquet")}
+    (folder / "split.json").write_text(sealed_json(header))
     with pytest.raises(InputError, match="the split was changed"):
         Split.load(folder)
     (folder / "split.parquet").unlink()

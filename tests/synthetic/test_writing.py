@@ -21,6 +21,7 @@ import torch
 from mmgraph.data.store import load_graph, save_graph
 from mmgraph.errors import InputError
 from mmgraph.files import file_digest
+from mmgraph.sealed import sealed_json
 from mmgraph.synthetic import planted_edges, user_item_model, writing
 from mmgraph.synthetic.planted import PlantedGraph, PlantedTruth, planted_graph
 from mmgraph.synthetic.planted_config import PlantedConfig, benchmark_config
@@ -191,7 +192,7 @@ def test_a_damaged_header_is_told(tmp_path: Path, damage: Damage, message: str) 
     path = write_synthetic_graph(tmp_path / "g", replace(PLANTED, num_nodes=50, relations=())) / "synthetic.json"
     header = json.loads(path.read_text())
     damage(header)
-    path.write_text(json.dumps(header))
+    path.write_text(sealed_json(header))
     with pytest.raises(InputError, match=message):
         load_truth(tmp_path / "g")
 

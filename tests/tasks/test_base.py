@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from mmgraph.errors import InputError
+from mmgraph.sealed import sealed_json
 from mmgraph.tasks.base import Task, load_task, load_tasks, save_tasks, task_kinds
 from mmgraph.tasks.link_prediction import LinkPredictionTask
 from mmgraph.tasks.node_classification import NodeClassificationTask
@@ -156,10 +157,10 @@ def test_changed_or_missing_files_are_refused(setting: Any, tmp_path: Path) -> N
     (tmp_path / "links" / "edges.parquet").unlink()
     with pytest.raises(InputError, match="file not found"):
         load_task(tmp_path / "links")
-    (tmp_path / "links" / "task.json").write_text(json.dumps(header | {"kind": "link_predictoin"}))
+    (tmp_path / "links" / "task.json").write_text(sealed_json(header | {"kind": "link_predictoin"}))
     with pytest.raises(InputError, match="unknown kind of task 'link_predictoin'; choose from: link_prediction"):
         load_task(tmp_path / "links")
-    (tmp_path / "links" / "task.json").write_text(json.dumps(header | {"version": 2}))
+    (tmp_path / "links" / "task.json").write_text(sealed_json(header | {"version": 2}))
     with pytest.raises(InputError, match="version 1"):
         load_task(tmp_path / "links")
     assert load_tasks(tmp_path / "nowhere") == {}

@@ -90,6 +90,24 @@ def test_written_once_and_read_back(places: tuple[Path, Path], monkeypatch: pyte
         evaluate_run(run, graph, seed=4)
 
 
+def test_damaged_records_are_made_again_but_only_our_own(
+    places: tuple[Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run, graph = places
+    first = evaluate_run(run, graph, tasks=["links"], controls=())
+    path = run / "evaluation" / "toy.json"
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"links", b"lunks", 1))
+    again = evaluate_run(run, graph, tasks=["links"], controls=())
+    assert [record.metrics for record in again] == [record.metrics for record in first]
+    assert "toy.json: the file was changed" in caplog.text
+    assert evaluate_run(run, graph, tasks=["links"], controls=()) == again  # the file is whole again
+    (tmp_path / "notes.txt").write_text("words of somebody")
+    with pytest.raises(InputError, match="notes.txt: expected JSON"):
+        evaluate_run(run, graph, tasks=["links"], controls=(), out=tmp_path / "notes.txt")
+    assert (tmp_path / "notes.txt").read_text() == "words of somebody"
+
+
 def test_supervised_controls_on_request(places: tuple[Path, Path], tmp_path: Path) -> None:
     run, graph = places
     records = evaluate_run(

@@ -18,6 +18,7 @@ import torch
 from mmgraph.data.sampling import SamplingConfig
 from mmgraph.data.store import save_graph
 from mmgraph.errors import InputError
+from mmgraph.files import _temporary_name
 from mmgraph.nn.encoder import EncoderConfig
 from mmgraph.nn.gnn import GNNConfig
 from mmgraph.nn.moe import MoEConfig
@@ -104,7 +105,7 @@ def test_same_seed_same_run_and_other_seed_another(graphs: list[Path], tmp_path:
 def test_the_run_folder_holds_everything(graphs: list[Path], tmp_path: Path) -> None:
     run = pretrain(graphs, CONFIG, out=tmp_path / "run")
     names = {path.name for path in run.folder.iterdir()}
-    assert names == {"config.yaml", "env.json", "metrics.jsonl", "tensorboard", "model", "last.pt"}
+    assert names == {"config.yaml", "env.json", "metrics.jsonl", "tensorboard", "model", "last.pt", "previous.pt"}
     rows = read_metrics(run.folder)
     assert [row["step"] for row in rows] == list(range(12))
     keys = {key for row in rows for key in row}
@@ -158,7 +159,11 @@ def test_resume_after_sigkill_is_exact(graphs: list[Path], tmp_path: Path, name:
         str(reached),
         name,
     ]
-    process = subprocess.Popen(script, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    process = subprocess.Popen(
+        script,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])},
+    )
     deadline = time.monotonic() + 120
     while not reached.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -264,3 +269,35 @@ def test_layers_need_subgraphs_and_sign_does_not() -> None:
         PretrainConfig(sampling=SamplingConfig(kind="ppr"))
     with pytest.raises(InputError, match="sampling.kind must be 'ppr' or 'neighbor' for encoder.gnn.conv 'gat'"):
         PretrainConfig(encoder=EncoderConfig(gnn=GNNConfig(conv="gat")))
+
+
+@pytest.mark.parametrize("left", [["config.yaml"], [".config.yaml.tmp"], ["config.yaml", ".env.json.tmp"]])
+def test_a_run_killed_before_it_began_starts_again(
+    graphs: list[Path], tmp_path: Path, config: PretrainConfig, left: list[str]
+) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    for name in left:
+        real = _temporary_name(run / name[1:-4]).name if name.endswith(".tmp") else name
+        (run / real).write_text("half")
+    pretrain(graphs, replace(config, steps=1), out=run)
+    assert (run / "model" / "config.json").exists()
+    (run / "env.json").unlink()
+    with pytest.raises(InputError, match="not empty and holds no run"):
+        pretrain(graphs, replace(config, steps=1), out=run)
+
+
+def test_settings_that_were_changed_on_the_disk_are_refused(
+    graphs: list[Path], tmp_path: Path, config: PretrainConfig
+) -> None:
+    run = tmp_path / "run"
+    pretrain(graphs, replace(config, steps=1), out=run)
+    (run / "last.pt").unlink()
+    text = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(text.replace("seed: 0", "seed: 1", 1))
+    with pytest.raises(InputError, match=r"config.yaml: the file was changed: .*\(env.json\)"):
+        resume(run)
+    (run / "config.yaml").write_text(text)
+    (run / "env.json").write_text((run / "env.json").read_text().replace("torch", "tarch", 1))
+    with pytest.raises(InputError, match=r"env.json: the file was changed"):
+        resume(run)

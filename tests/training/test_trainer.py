@@ -95,8 +95,64 @@ def test_checkpoints_of_another_run_and_damaged_ones_are_refused(tmp_path: Path)
         make_trainer(tmp_path, digest="e")[0].restore()
     path = tmp_path / "last.pt"
     path.write_bytes(path.read_bytes()[:-200])
-    with pytest.raises(InputError, match="the checkpoint is damaged"):
+    with pytest.raises(InputError, match=r"last.pt: the file is damaged"):
         trainer.restore()
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-1], lambda data: data[: len(data) // 2], lambda data: b""])
+def test_the_previous_checkpoint_is_used_if_the_last_is_damaged(tmp_path: Path, damage, caplog) -> None:
+    trainer, whole = make_trainer(tmp_path / "whole")
+    trainer.fit(regression(whole))
+    trainer, module = make_trainer(tmp_path / "parts")
+    with pytest.raises(RuntimeError, match="killed"):
+        trainer.fit(regression(module, stop_at=5))
+    last = tmp_path / "parts" / "last.pt"
+    last.write_bytes(damage(last.read_bytes()))
+    trainer, module = make_trainer(tmp_path / "parts")
+    trainer.restore()
+    assert trainer.step == 2
+    assert "last.pt: the file is damaged" in caplog.text
+    assert "previous.pt, step 2" in caplog.text
+    # A damaged file must never take the place of the good one.
+    trainer.save()
+    assert Checkpoint.load(tmp_path / "parts" / "last.pt", digest="d").step == 2
+    assert Checkpoint.load(tmp_path / "parts" / "previous.pt", digest="d").step == 2
+    trainer.fit(regression(module))
+    for a, b in zip(whole.parameters(), module.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_every_byte_of_a_checkpoint_counts(tmp_path: Path) -> None:
+    trainer, _ = make_trainer(tmp_path)
+    trainer.save()
+    path = tmp_path / "last.pt"
+    data = path.read_bytes()
+    for place in range(0, len(data), 97):
+        path.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+        with pytest.raises(InputError, match="last.pt: the file is damaged"):
+            trainer.restore()
+
+
+def test_two_damaged_checkpoints_are_refused_by_name(tmp_path: Path) -> None:
+    trainer, _ = make_trainer(tmp_path)
+    trainer.save()
+    trainer.save()
+    for name in ("last.pt", "previous.pt"):
+        (tmp_path / name).write_bytes(b"x" * 200)
+    with pytest.raises(InputError, match=r"last.pt: the file is damaged.*previous.pt: the file is damaged"):
+        trainer.restore()
+
+
+def test_a_run_without_its_last_checkpoint_goes_on_from_the_previous(tmp_path: Path, caplog) -> None:
+    trainer, _ = make_trainer(tmp_path)
+    trainer.step = 3
+    trainer.save()
+    (tmp_path / "last.pt").rename(tmp_path / "previous.pt")  # a kill between two renames, where links do not exist
+    other, _ = make_trainer(tmp_path)
+    assert other.has_checkpoint
+    other.restore()
+    assert other.step == 3
+    assert "last.pt: the file is missing" in caplog.text
 
 
 def test_a_full_disk_keeps_the_last_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -116,8 +116,8 @@ class ImageStore:
             self._note("empty-image", place, "expected the bytes of an image, got none")
             return None
         path = cache_folder("images") / f"{content_digest(data)}{image_ending(data)}"
-        if not path.exists():
-            with atomic_path(path) as temporary:
+        if not path.exists() or path.read_bytes() != data:
+            with atomic_path(path, cache=True) as temporary:
                 temporary.write_bytes(data)
         return path
 

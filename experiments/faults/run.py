@@ -1,0 +1,95 @@
+"""Kill, corrupt and fill the disk: `python experiments/faults/run.py`, or `make faults`. See docs/faults.md."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from children import preload
+from corruption import corrupt_all, count_verdicts
+from disk import SHARES, disk_faults
+from kills import kill_all
+from phases import prepare
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--files", type=int, default=1000)
+    parser.add_argument(
+        "--shares", type=float, nargs="+", default=SHARES, help="of what a phase writes, so much finds room on the disk"
+    )
+    parser.add_argument("--no-disk", action="store_true", help="leave full and unreadable disks out")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", nargs="+", help="phases that are killed, kinds of files that are changed")
+    parser.add_argument("--work", type=Path, help="folder to work in; a temporary one by default")
+    parser.add_argument("--out", type=Path, help="json with the results")
+    args = parser.parse_args()
+    started = time.perf_counter()
+    preload()
+    work = args.work or Path(tempfile.mkdtemp(prefix="mmgraph-faults-"))
+    work.mkdir(parents=True, exist_ok=True)
+    work.chmod(0o755)  # one of the faults is met as another user
+    if not (work / "base").exists():
+        prepare(work / "base")
+    print(f"ready after {time.perf_counter() - started:.0f} s", flush=True)
+    found: dict[str, Any] = {}
+    bad = 0
+    if args.kills:
+        results = kill_all(work / "base", work / "kills", kills=args.kills, seed=args.seed, only=args.only)
+        found["kills"] = [result.to_dict() for result in results]
+        print_kills(results)
+        bad += sum(len(result.wrong) for result in results)
+    if args.files:
+        changed = corrupt_all(work / "base", work / "files", files=args.files, seed=args.seed, only=args.only)
+        found["files"] = [result.to_dict() for result in changed]
+        print_changed(changed)
+        bad += sum(len(result.wrong) for result in changed)
+    if not args.no_disk:
+        faults = disk_faults(work / "base", work / "disks", only=args.only, shares=tuple(args.shares))
+        found["disk"] = [result.to_dict() for result in faults]
+        print_faults(faults)
+        bad += sum(bool(result.wrong) for result in faults)
+    if args.out is not None:
+        args.out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    if args.work is None and not bad:
+        shutil.rmtree(work)
+    return 1 if bad else 0
+
+
+def print_kills(results: list[Any]) -> None:
+    print(f"{'phase':<16} {'kills':>6} {'restarts':>9} {'runs':>5} {'equal':>6} {'seconds':>8}")
+    for result in results:
+        print(
+            f"{result.phase:<16} {result.kills:>6} {result.restarts:>9} {result.runs:>5} {result.equal:>6} "
+            f"{result.seconds:>8.2f}"
+        )
+        for line in result.wrong:
+            print(f"  {line}")
+
+
+def print_faults(results: list[Any]) -> None:
+    for result in results:
+        print(f"{result.phase:<16} {result.fault:<34} {result.wrong or 'ok: ' + result.line}")
+
+
+def print_changed(results: list[Any]) -> None:
+    print(f"{'kind of file':<30} {'files':>6} {'refused':>8} {'again':>6} {'harmless':>9} {'wrong':>6}")
+    for result in results:
+        print(
+            f"{result.kind:<30} {result.files:>6} {result.refused:>8} {result.again:>6} {result.harmless:>9} "
+            f"{len(result.wrong):>6}"
+        )
+        for line in result.wrong:
+            print(f"  {line}")
+    print(dict(count_verdicts(results)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
