@@ -30,6 +30,8 @@ from mmgraph.errors import InputError
 T = TypeVar("T")
 TIMEOUT_SECONDS = 1800
 """How long a rank waits for the others; a rank that dies is noticed at once. `MMGRAPH_TIMEOUT` changes it."""
+# The second name is deprecated since torch 2.14.
+_all_gather = getattr(dist, "all_gather_single", None) or getattr(dist, "all_gather_into_tensor", None)
 
 
 class LostRankError(InputError):
@@ -221,7 +223,7 @@ class TorchRanks(Ranks):
         """`[world_size, ...]` from tensors of one shape."""
         out = x.new_empty(self.world_size, *x.shape)
         with _Peers(self):
-            dist.all_gather_into_tensor(out.view(-1, *x.shape[1:]), x.contiguous())
+            _all_gather(out.view(-1, *x.shape[1:]), x.contiguous())
         return out
 
     def _from_main(self, action: Callable[[], T]) -> T:

@@ -13,7 +13,12 @@ from typing import Any
 
 import torch
 
-PRELOAD = ["mmgraph.training.pretrain", "mmgraph.finetuning.finetune", "mmgraph.testing.factories"]
+PRELOAD = [
+    "mmgraph.training.pretrain",
+    "mmgraph.finetuning.finetune",
+    "mmgraph.testing.factories",
+    "torch.utils.tensorboard",
+]
 """Imported once, in the process that the others are forked from."""
 
 

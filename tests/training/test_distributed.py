@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -165,34 +168,144 @@ def all_gradients(folders: list[str], cache: Path) -> dict[str, dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
-    """By configuration: what one process finds, then each of two and each of three."""
+    """By configuration: what one process finds, then each of two."""
     folder = tmp_path_factory.mktemp("gradients")
     folders = save_graphs(folder)
     found = {name: [gradients(folders, config, LOCAL, folder / "ppr")] for name, config in CONFIGS.items()}
-    for world_size in (2, 3):
-        for result in run_ranks(all_gradients, folders, folder / "ppr", world_size=world_size, folder=folder):
-            for name, item in result.items():
-                found[name].append(item)
+    for result in run_ranks(all_gradients, folders, folder / "ppr", folder=folder):
+        for name, item in result.items():
+            found[name].append(item)
     return found
 
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_ranks_have_the_gradient_of_one_process(compared: dict[str, list[dict[str, Any]]], name: str) -> None:
     alone, *others = compared[name]
-    assert max(float(value.abs().max()) for key, value in alone.items() if key.endswith("weight")) > 1e-3
+    # A log has the last batch of a graph in a step; where batches are dealt to ranks, the mean of those of the ranks.
+    keys = [key for key in alone if "buffer" not in key and (name.startswith("sign") or "log" not in key)]
+    assert max(float(alone[key].abs().max()) for key in keys if key.endswith("weight")) > 1e-3
     for other in others:
         assert other.keys() == alone.keys()
-        for key, value in alone.items():
-            if not key.startswith("buffer") and value.is_floating_point():
-                torch.testing.assert_close(
-                    other[key], value, rtol=1e-5, atol=1e-6, msg=lambda m, key=key: f"{key}: {m}"
-                )
+        for kind in ("0/encoder", "0/objectives", "1/encoder", "1/objectives", "0/lo", "1/lo"):
+            one, two = (
+                torch.cat([found[key].double().flatten() for key in keys if key.startswith(kind)])
+                for found in (alone, other)
+            )
+            assert float((two - one).norm()) <= 1e-6 * float(one.norm()), kind
 
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_gradients_and_buffers_are_the_same_bits_on_every_rank(
     compared: dict[str, list[dict[str, Any]]], name: str
 ) -> None:
-    for first, *others in (compared[name][1:3], compared[name][3:]):
-        for other in others:
-            assert all(torch.equal(first[key], other[key]) for key in first)
+    _, first, second = compared[name]
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def train(folders: list[str], out: str, name: str, number: int) -> str:
+    """Pre-train; rank 1 gets a signal in step 5, if there is one to get."""
+    original = PretrainStep.__call__
+
+    def call(self: PretrainStep, step: int) -> Any:
+        if step == 5 and number and self.ranks.rank == 1:
+            os.kill(os.getpid(), number)
+        return original(self, step)
+
+    PretrainStep.__call__ = call  # type: ignore[method-assign]
+    try:
+        pretrain(folders, RUNS[name], out=out)
+    except KeyboardInterrupt:
+        return "interrupted"
+    except LostRankError as error:
+        return str(error)
+    return "done"
+
+
+RUNS = {
+    "sign": SIGN,
+    "ppr": replace(SUBGRAPHS, encoder=replace(SUBGRAPHS.encoder, gnn=replace(SUBGRAPHS.encoder.gnn, dropout=0.2))),
+}
+
+
+def assert_equal_runs(first: Path, second: Path) -> None:
+    a, b = (load_encoder(folder / "model").state_dict() for folder in (first, second))
+    assert a.keys() == b.keys()
+    assert all(torch.equal(a[key], b[key]) for key in a)
+    rows = [[{k: v for k, v in row.items() if k != "seconds"} for row in read_metrics(f)] for f in (first, second)]
+    assert rows[0] == rows[1]
+    assert [row["step"] for row in rows[0]] == list(range(8))
+
+
+@pytest.fixture
+def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    monkeypatch.setenv("MMGRAPH_CACHE", str(tmp_path / "cache"))
+    return save_graphs(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RUNS)
+def test_a_killed_rank_ends_the_others_and_resume_is_exact(folders: list[str], tmp_path: Path, name: str) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert run_ranks(train, folders, str(whole), name, 0, folder=tmp_path) == ["done", "done"]
+    names = {path.name for path in whole.iterdir()}
+    assert names == {"config.yaml", "env.json", "metrics.jsonl", "tensorboard", "model", "last.pt"}
+    first, second = run_ranks(train, folders, str(parts), name, int(signal.SIGKILL), folder=tmp_path)
+    assert first.startswith("rank 0: another process of this run ended or gave no answer")
+    assert second == -signal.SIGKILL
+    shutil.copytree(parts, tmp_path / "alone")
+    assert run_ranks(train, folders, str(parts), name, 0, folder=tmp_path) == ["done", "done"]
+    assert_equal_runs(whole, parts)
+    if name == "sign":  # without dropout another number of processes differs by rounding alone
+        resume(tmp_path / "alone")
+        losses = [[row["loss"] for row in read_metrics(folder)] for folder in (whole, tmp_path / "alone")]
+        assert losses[1] == pytest.approx(losses[0], rel=1e-3)
+
+
+@pytest.mark.slow
+def test_a_signal_to_one_rank_stops_all_after_the_same_step(folders: list[str], tmp_path: Path) -> None:
+    parts = tmp_path / "parts"
+    assert run_ranks(train, folders, str(parts), "sign", int(signal.SIGTERM), folder=tmp_path) == ["interrupted"] * 2
+    assert torch.load(parts / "last.pt", weights_only=True)["step"] == 6
+    assert [row["step"] for row in read_metrics(parts)] == list(range(6))
+
+
+def test_more_processes_than_batches_are_refused(folders: list[str], tmp_path: Path) -> None:
+    class Four(Ranks):
+        world_size = 4
+
+    graph = load_graph(folders[0])
+    encoder = build_encoder(SUBGRAPHS.encoder, [graph])
+    source = view_source(encoder, graph, SUBGRAPHS, cache=tmp_path)
+    objectives = ObjectiveMix(SUBGRAPHS.objectives, 16, {graph.name: [f.spec for f in graph.features.values()]})
+    with pytest.raises(InputError, match="4 processes, but accumulate is 3"):
+        PretrainStep(SUBGRAPHS, encoder, objectives, {graph.name: source}, Four())
+
+
+def test_without_torchrun_there_is_one_rank(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert connect(CPU) is LOCAL
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    monkeypatch.setenv("WORLD_SIZE", "many")
+    with pytest.raises(InputError, match="WORLD_SIZE: expected a number, got 'many'"):
+        connect(CPU)
+
+
+@pytest.mark.slow
+def test_torchrun_starts_the_command(folders: list[str], tmp_path: Path) -> None:
+    words = [
+        "--graphs",
+        *folders,
+        "--out",
+        str(tmp_path / "run"),
+        "--steps",
+        "3",
+        "--device",
+        "cpu",
+        "--encoder.dim",
+        "16",
+    ]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "mmgraph"]
+    done = subprocess.run([*command, "pretrain", *words], capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [str(tmp_path / "run")]
+    assert load_encoder(tmp_path / "run" / "model").dim == 16
