@@ -305,7 +305,7 @@ def test_torchrun_starts_the_command(folders: list[str], tmp_path: Path) -> None
         "16",
     ]
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "mmgraph"]
-    done = subprocess.run([*command, "pretrain", *words], capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run([*command, "pretrain", *words], capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [str(tmp_path / "run")]
     assert load_encoder(tmp_path / "run" / "model").dim == 16
