@@ -30,8 +30,8 @@ from mmgraph.errors import InputError
 T = TypeVar("T")
 TIMEOUT_SECONDS = 1800
 """How long a rank waits for the others; a rank that dies is noticed at once. `MMGRAPH_TIMEOUT` changes it."""
-# The second name is deprecated since torch 2.14.
-_all_gather = getattr(dist, "all_gather_single", None) or getattr(dist, "all_gather_into_tensor", None)
+# The second name is deprecated since torch 2.14; a torch without `distributed` has neither.
+_all_gather: Any = getattr(dist, "all_gather_single", None) or getattr(dist, "all_gather_into_tensor", None)
 
 
 class LostRankError(InputError):
