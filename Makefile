@@ -37,6 +37,7 @@ bench: $(VENV)/installed-dev
 	$(BIN)/python experiments/benchmarks/synthetic.py --sizes 1000000,10000000
 	$(BIN)/python experiments/benchmarks/ranking.py
 	$(BIN)/python experiments/benchmarks/pretraining.py
+	$(BIN)/python experiments/benchmarks/distributed.py
 	$(BIN)/python experiments/benchmarks/filters.py
 	$(BIN)/python experiments/benchmarks/serving.py
 

@@ -14,8 +14,8 @@ console = Console(stderr=True)
 """All progress and notes go to standard error, results to standard output."""
 
 
-def progress_bar() -> Progress:
-    """Make a bar with count, elapsed and remaining time; it draws only on a terminal."""
+def progress_bar(*, is_on: bool = True) -> Progress:
+    """Make a bar with count, elapsed and remaining time; it draws only on a terminal, and only if it is on."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -23,7 +23,7 @@ def progress_bar() -> Progress:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=console,
-        disable=not console.is_terminal,
+        disable=not (console.is_terminal and is_on),
         transient=True,
     )
 

@@ -44,6 +44,7 @@ def run(args: Namespace) -> None:
     for name in ("graph", "task", "out"):
         if getattr(args, name) is None:
             raise InputError(f"--{name}: expected a value, got none")
+    from mmgraph.distributed import is_main_process
     from mmgraph.finetuning.config import FinetuneConfig
     from mmgraph.finetuning.finetune import finetune
     from mmgraph.report.learning_curve import write_learning_curve
@@ -52,9 +53,10 @@ def run(args: Namespace) -> None:
     names = [field.name for field in dataclasses.fields(FinetuneConfig)]
     config = from_mapping(FinetuneConfig, {name: values[name] for name in names}, where="flags")
     found = finetune(args.run, args.graph, args.task, config, out=args.out)
-    print_result(found.result)
-    write_learning_curve(args.out)
-    note(f"written to {args.out}")
+    if is_main_process():
+        print_result(found.result)
+        write_learning_curve(args.out)
+        note(f"written to {args.out}")
 
 
 def print_result(result: dict[str, object]) -> None:

@@ -21,7 +21,9 @@ def build_parser() -> ArgumentParser:
     parser = make_parser(
         "pretrain",
         "Train one model on one or several encoded graphs. Flags override the YAML file.\n"
-        "The run folder gets config.yaml, env.json, metrics.jsonl, TensorBoard logs, model/ and a checkpoint.",
+        "The run folder gets config.yaml, env.json, metrics.jsonl, TensorBoard logs, model/ and a checkpoint.\n"
+        "Several processes share the work of each step; batch size and result stay those of one process:\n"
+        "  torchrun --nproc-per-node 2 -m mmgraph pretrain --graphs data/openmoji --out runs/emoji",
         "pretrain --graphs data/openmoji data/movielens-100k --out runs/joint --steps 400",
         "pretrain --config experiments/pretrain/joint.yaml --optim.lr 3e-4",
     )
@@ -42,6 +44,7 @@ def run(args: Namespace) -> None:
         raise InputError("--graphs: expected at least one graph folder, got none")
     if args.out is None:
         raise InputError("--out: expected a run folder, got none")
+    from mmgraph.distributed import is_main_process
     from mmgraph.training.config import PretrainConfig
     from mmgraph.training.pretrain import pretrain
 
@@ -49,7 +52,8 @@ def run(args: Namespace) -> None:
     names = [field.name for field in dataclasses.fields(PretrainConfig)]
     config = from_mapping(PretrainConfig, {name: values[name] for name in names}, where="flags")
     pretrain(args.graphs, config, out=args.out)
-    write_line(str(args.out))
+    if is_main_process():
+        write_line(str(args.out))
 
 
 def kept(args: Namespace) -> str:

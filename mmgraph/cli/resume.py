@@ -24,6 +24,7 @@ def build_parser() -> ArgumentParser:
 
 def run(args: Namespace) -> None:
     """Train on and print the run folder."""
+    from mmgraph.distributed import is_main_process
     from mmgraph.finetuning.finetune import is_finetune_run, resume_finetune
     from mmgraph.training.pretrain import resume
 
@@ -31,10 +32,12 @@ def run(args: Namespace) -> None:
         from mmgraph.report.learning_curve import write_learning_curve
 
         resume_finetune(args.run)
-        write_learning_curve(args.run)
+        if is_main_process():
+            write_learning_curve(args.run)
     else:
         resume(args.run)
-    write_line(str(args.run))
+    if is_main_process():
+        write_line(str(args.run))
 
 
 def kept(args: Namespace) -> str:

@@ -49,10 +49,15 @@ class ClassificationProblem(NodeProblem):
 
     def loss(self, step: int) -> Tensor:
         """Loss of one batch of train nodes."""
-        logits, target = self.batch(step)
+        logits, target, part = self.batch(step)
         if target.dim() == 1:
-            return nn.functional.cross_entropy(logits, target, weight=self.weight)
-        return nn.functional.binary_cross_entropy_with_logits(logits, target.float(), pos_weight=self.weight)
+            loss = nn.functional.cross_entropy(logits, target, weight=self.weight)
+            if self.weight is None:
+                return part.weight * loss
+            mine = self.weight[target].sum() * float(part.share > 0)  # a mean with weights counts by their sum
+            return loss * (self.ranks.world_size * mine / self.ranks.total(mine))
+        loss = nn.functional.binary_cross_entropy_with_logits(logits, target.float(), pos_weight=self.weight)
+        return part.weight * loss
 
     def validate(self) -> Validation:
         """Accuracy, or the loss if there are several labels, as the probe is chosen."""

@@ -16,11 +16,12 @@ import torch
 from mmgraph.config import dump_yaml, load_yaml
 from mmgraph.data.graph import MultimodalGraph
 from mmgraph.data.store import graph_digest, load_graph
+from mmgraph.distributed import Ranks, connect
 from mmgraph.errors import InputError
 from mmgraph.files import atomic_path, content_digest, file_digest
 from mmgraph.finetuning.classification import ClassificationProblem
 from mmgraph.finetuning.config import FinetuneConfig
-from mmgraph.finetuning.problem import Problem
+from mmgraph.finetuning.problem import Problem, Validation
 from mmgraph.finetuning.ranking import LinkProblem, RecommendationProblem
 from mmgraph.finetuning.regression import RegressionProblem
 from mmgraph.finetuning.retrieval import RetrievalProblem
@@ -78,7 +79,8 @@ def finetune(
     """Train on a task, stop on its validation data, then look at its test data once.
 
     A finished run in `out` with the same settings, model, graph and task is returned as it is; an unfinished one goes
-    on from its last checkpoint.
+    on from its last checkpoint. Under `torchrun` all processes call this and share the work of every step; rank 0 looks at
+    valid and test data and writes.
 
     Args:
         encoder: A model, its folder, the folder of a run of `pretrain` or `finetune`, or `None` for the default network of
@@ -111,7 +113,8 @@ def finetune(
         "graph": None if isinstance(graph, MultimodalGraph) else str(Path(graph).resolve()),
         "task": task.name,
     }
-    _open(folder, described, source, config, device)
+    ranks = connect(device)
+    ranks.main_first(lambda: _open(folder, described, source, config, device))
     if (folder / "result.json").exists():
         return FinetuneRun(
             folder, load_encoder(folder / "model", device=device), read_sealed_json(folder / "result.json")
@@ -123,26 +126,39 @@ def finetune(
     elif config.mode == "adapter":
         add_adapters(model, config.rank)
         model.to(device)
+    ranks.same([model])
     problem = make_problem(model, loaded, task, config)
-    stopping = _train(model, problem, config, folder, content_digest(json.dumps(described, sort_keys=True)))
+    problem.ranks = ranks
+    ranks.same([problem.head])
+    digest = content_digest(json.dumps(described, sort_keys=True))
+    stopping = _train(model, problem, config, folder, digest)
+    ranks.on_main(lambda: None)  # the best weights are on disk
     stopping.restore_best()
     model.eval()
     problem.head.eval()
-    result = {
-        "task": task.name,
-        "kind": task.kind,
-        "protocol": task.protocol,
-        "best_step": stopping.best["step"],
-        "steps": stopping.history[-1]["step"],
-        "valid": stopping.best["metrics"],
-        "test": problem.test(),
-    }
-    _write_table(folder / "predictions.parquet", problem.predictions)
-    _write_table(folder / "report.parquet", problem.report)
+
+    def look_at_test() -> dict[str, Any]:
+        result = {
+            "task": task.name,
+            "kind": task.kind,
+            "protocol": task.protocol,
+            "best_step": stopping.best["step"],
+            "steps": stopping.history[-1]["step"],
+            "valid": stopping.best["metrics"],
+            "test": problem.test(),
+        }
+        _write_table(folder / "predictions.parquet", problem.predictions)
+        _write_table(folder / "report.parquet", problem.report)
+        return result
+
+    def save(result: dict[str, Any]) -> None:
+        save_encoder(model, folder / "model", extra={"graphs": [loaded.name], "task": task.name}, overwrite=True)
+        write_sealed_json(folder / "result.json", result)  # last: a folder with it is a finished run
+
+    result = ranks.on_main(look_at_test)
     if config.mode == "adapter":
         merge_adapters(model)
-    save_encoder(model, folder / "model", extra={"graphs": [loaded.name], "task": task.name}, overwrite=True)
-    write_sealed_json(folder / "result.json", result)  # last: a folder with it is a finished run
+    ranks.on_main(lambda: save(result))
     return FinetuneRun(folder, model, result)
 
 
@@ -189,7 +205,7 @@ def make_problem(encoder: Encoder, graph: MultimodalGraph, task: Task, config: F
 
 
 def _train(model: Encoder, problem: Problem, config: FinetuneConfig, folder: Path, digest: str) -> EarlyStopping:
-    modules = {"encoder": model, "head": problem.head}
+    modules, ranks = {"encoder": model, "head": problem.head}, problem.ranks
     trainer = Trainer(
         modules,
         config.optim,
@@ -198,24 +214,26 @@ def _train(model: Encoder, problem: Problem, config: FinetuneConfig, folder: Pat
         digest=digest,
         save_every=config.eval_every,
         scales={"encoder": config.encoder_lr},
+        ranks=ranks,
     )
-    stopping = EarlyStopping(folder, modules, config.patience)
+    stopping = EarlyStopping(folder, modules, config.patience, writes=ranks.is_main)
     if trainer.has_checkpoint:
         trainer.restore()
         stopping.rewind(trainer.step)
     elif trainer.step == 0:
-        stopping.add(0, problem.validate())
+        stopping.add(0, _validate(problem, ranks))
     if not any(p.requires_grad for module in modules.values() for p in module.parameters()):
         return stopping
 
     def step(number: int) -> StepOutput:
+        ranks.seed(derive_seed(config.seed, "finetune dropout", number))
         loss = problem.loss(number)
-        loss.backward()  # type: ignore[no-untyped-call]
+        (loss / ranks.world_size).backward()  # type: ignore[no-untyped-call]
         return StepOutput(float(loss.detach()), {})
 
     def is_last(done: int) -> bool:
         if done % config.eval_every == 0 or done == config.steps:
-            stopping.add(done, problem.validate())
+            stopping.add(done, _validate(problem, ranks))
         return stopping.is_done
 
     model.train(config.mode != "frozen")
@@ -223,6 +241,17 @@ def _train(model: Encoder, problem: Problem, config: FinetuneConfig, folder: Pat
     if not stopping.is_done:
         trainer.fit(step, description="fine-tuning", is_last=is_last)
     return stopping
+
+
+def _validate(problem: Problem, ranks: Ranks) -> Validation:
+    """One look for all ranks, so that they agree on when to stop."""
+
+    def look() -> dict[str, Any]:
+        found = problem.validate()
+        return {"score": list(found.score), "metrics": found.metrics}
+
+    found = ranks.on_main(look)
+    return Validation(tuple(found["score"]), found["metrics"])
 
 
 def _starting_encoder(encoder: Encoder | Path | str | None, graph: MultimodalGraph, config: FinetuneConfig) -> Encoder:

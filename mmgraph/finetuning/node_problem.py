@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mmgraph.data.loaders import SeedOrder
+from mmgraph.distributed import Part
 from mmgraph.finetuning.config import FinetuneConfig
 from mmgraph.finetuning.heads import NodeHead
 from mmgraph.finetuning.problem import Problem
@@ -55,7 +56,9 @@ class NodeProblem(Problem):
         """Positions of ids in the graph, on the device of the model."""
         return torch.from_numpy(self.vectors.graph.node_ids.positions(ids)).to(self.vectors.encoder.device)
 
-    def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Outputs of the head for the train nodes of a step, and their targets."""
-        chosen = self.order.seeds(step).to(self.rows["train"].device)
-        return self.head(self.vectors.of(self.rows["train"][chosen], step)), self.target["train"][chosen]
+    def batch(self, step: int) -> tuple[Tensor, Tensor, Part]:
+        """Outputs of the head for this rank's part of the train nodes of a step, their targets, and the part."""
+        seeds = self.order.seeds(step)
+        part = self.ranks.part(seeds.numel())
+        chosen = part.of(seeds).to(self.rows["train"].device)
+        return self.head(self.vectors.of(self.rows["train"][chosen], step)), self.target["train"][chosen], part

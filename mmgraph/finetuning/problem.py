@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
+
+from mmgraph.distributed import LOCAL, Part, Ranks
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,13 +36,26 @@ class Problem(ABC):
 
     Attributes:
         head: What is trained besides the encoder.
+        ranks: The processes of the run. `loss` is that of this rank, and their mean is the loss of the step; all else runs on
+            one rank alone.
     """
 
     head: nn.Module
+    ranks: Ranks = LOCAL
 
     @abstractmethod
     def loss(self, step: int) -> Tensor:
         """Loss of one step, a scalar with gradients; a function of the step, so that a run can be resumed."""
+
+    def mean(self, losses: Sequence[tuple[Tensor, Part]], count: int) -> Tensor:
+        """Mean over rows of all ranks, as the share of this rank.
+
+        Args:
+            losses: `[num_rows]` each, of a part of some rows.
+            count: Number of all rows.
+        """
+        rows = torch.cat([loss * float(part.share > 0) for loss, part in losses])
+        return rows.mean() * (rows.numel() * self.ranks.world_size / count)
 
     @abstractmethod
     def validate(self) -> Validation:

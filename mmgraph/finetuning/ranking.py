@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mmgraph.data.graph import MultimodalGraph
+from mmgraph.distributed import Part
 from mmgraph.errors import InputError
 from mmgraph.finetuning.config import FinetuneConfig
 from mmgraph.finetuning.problem import Problem, Validation
@@ -72,23 +73,27 @@ class RankingProblem(Problem):
         device = self.encoder.device
         random = generator(self.seed, "edges", step, device=device)
         pairs, code = targets.draw(self.config.batch_size, RELATION_EXPONENT, random)
-        losses = []
+        losses: list[tuple[Tensor, Part]] = []
         for kind in torch.unique(self.graph.node_type[pairs[1]]).tolist():
             mine = self.graph.node_type[pairs[1]] == kind
             losses.append(self._contrast(vectors, pairs[:, mine], code[mine], self.nodes[kind], random, step))
-        return torch.cat(losses).mean()
+        return self.mean(losses, pairs.size(1))
 
     def _contrast(
         self, vectors: NodeVectors, pairs: Tensor, code: Tensor, nodes: Tensor, random: torch.Generator, step: int
-    ) -> Tensor:
+    ) -> tuple[Tensor, Part]:
+        part = self.ranks.part(pairs.size(1))
+        pairs, code = part.of(pairs, dim=1), part.of(code)
         count = self.config.num_negatives
         drawn = nodes[torch.randint(nodes.numel(), (count,), generator=random, device=nodes.device)]
-        embedded = vectors.of(torch.cat([pairs[0], pairs[1], drawn]), step)
-        query, found, others = torch.split(embedded, [pairs.size(1), pairs.size(1), count])
+        mine = self.ranks.part(count).of(drawn)
+        embedded = vectors.of(torch.cat([pairs[0], pairs[1], mine]), step)
+        query, found, others = torch.split(embedded, [pairs.size(1), pairs.size(1), mine.numel()])
+        others = self.ranks.gather(others, count)
         known = self.edges.adjacency.neighbours_among(pairs[0], drawn) | (pairs[0].unsqueeze(1) == drawn)
         right = self.head.pairs(query, code, found).unsqueeze(1)
         wrong = self.head(query, code, others).masked_fill(known, float("-inf"))
-        return -torch.cat([right, wrong], dim=1).log_softmax(dim=1)[:, 0]
+        return -torch.cat([right, wrong], dim=1).log_softmax(dim=1)[:, 0], part
 
     def _held_out(self, number: int) -> tuple[NodeVectors, GraphEdges]:
         if self._round is None or self._round[0] != number:

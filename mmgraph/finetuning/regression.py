@@ -47,8 +47,8 @@ class RegressionProblem(NodeProblem):
 
     def loss(self, step: int) -> Tensor:
         """Loss of one batch of train nodes."""
-        output, target = self.batch(step)
-        return self.error(output.squeeze(1), self._standardised(target))
+        output, target, part = self.batch(step)
+        return part.weight * self.error(output.squeeze(1), self._standardised(target))
 
     def validate(self) -> Validation:
         """Minus the root mean squared error, as the ridge regression is chosen."""

@@ -97,17 +97,23 @@ class RetrievalProblem(Problem):
         hard = self._hard(chosen, step)
         hard = hard.masked_fill(torch.isin(hard, nodes), -1)  # those that every query has count once
         every = torch.unique(torch.cat([nodes, hard[hard >= 0]]))
-        found = nn.functional.normalize(self.vectors.of(every, step), dim=1)
+        embedded = self.vectors.of(self.ranks.part(every.numel()).of(every), step)
+        found = nn.functional.normalize(self.ranks.gather(embedded, every.numel()), dim=1)
         shared = found[torch.searchsorted(every, nodes)]
+        count = chosen.numel() + own.numel()
+        part = self.ranks.part(chosen.numel())
+        chosen, hard = part.of(chosen), part.of(hard)
         asked = nn.functional.normalize(self._embed_queries(chosen), dim=1)
         place = torch.searchsorted(every, hard.clamp(min=0)).clamp(max=every.numel() - 1)
         hard_scores = (found[place] * asked.unsqueeze(1)).sum(dim=2).masked_fill(hard < 0, -torch.inf)
-        losses = self._contrast(asked @ shared.t(), self.answers.right(chosen, nodes), hard_scores)
+        losses = [(self._contrast(asked @ shared.t(), self.answers.right(chosen, nodes), hard_scores), part)]
         if own.numel():
+            part = self.ranks.part(own.numel())
+            own = part.of(own)
             names = nn.functional.normalize(self._embed_own(own), dim=1)
             same = self.answers.same_content(self.task.modality, own, nodes)
-            losses = torch.cat([losses, self._contrast(names @ shared.t(), same, names[:, :0])])
-        return losses.mean()
+            losses.append((self._contrast(names @ shared.t(), same, names[:, :0]), part))
+        return self.mean(losses, count)
 
     def _contrast(self, scores: Tensor, is_right: Tensor, hard_scores: Tensor) -> Tensor:
         """Loss of every query, `[num_queries]`, from cosines with shared nodes and with hard negatives of its own."""
@@ -140,6 +146,7 @@ class RetrievalProblem(Problem):
         number = step // self.config.refresh_every
         if self.config.hard_negatives and int(self.head.round) != number:
             self.head.set(self._mine(number), number)
+            self.ranks.same([self.head])  # near ties may be broken otherwise on another device
         return self.head.nodes[chosen]
 
     def _mine(self, number: int) -> Tensor:

@@ -23,10 +23,11 @@ class EarlyStopping:
         folder: Run folder; `validation.json` and `best.safetensors` live there.
         modules: What is kept, by name.
         patience: Looks in a row without a better score.
+        writes: False for a process that leaves the files to another.
     """
 
-    def __init__(self, folder: Path, modules: Mapping[str, nn.Module], patience: int) -> None:
-        self.modules, self.patience = modules, patience
+    def __init__(self, folder: Path, modules: Mapping[str, nn.Module], patience: int, *, writes: bool = True) -> None:
+        self.modules, self.patience, self.writes = modules, patience, writes
         self.history_path, self.best_path = folder / "validation.json", folder / "best.safetensors"
         self.history: list[dict[str, Any]] = []
 
@@ -50,6 +51,8 @@ class EarlyStopping:
         if any(look["step"] == step for look in self.history):
             return
         self.history.append({"step": step, "score": list(found.score), "metrics": found.metrics})
+        if not self.writes:
+            return
         if self.best["step"] == step:
             weights = {
                 f"{name}/{key}": tensor.detach().cpu().contiguous()

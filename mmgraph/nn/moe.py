@@ -118,7 +118,7 @@ class MixtureOfExperts(nn.Module):
             count = max(x.size(0), 1)
             load = torch.bincount(expert_index.flatten(), minlength=num_experts).to(gate.dtype) / (count * top_k)
             importance = probability.sum(dim=0) / count
-            return Routing(load, importance, num_experts * (load * importance).sum(), expert_index, gate)
+            return Routing(load, importance, balance_loss(load, importance), expert_index, gate)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Routing]:
         """Mix the experts' answers."""
@@ -127,3 +127,16 @@ class MixtureOfExperts(nn.Module):
             return x, routing
         mixed = self.experts(x, routing.expert_index, routing.gate)
         return (x + mixed if self.config.residual else mixed), routing
+
+
+def balance_loss(load: Tensor, importance: Tensor) -> Tensor:
+    """Load-balance loss of Switch [1, equation 4], `num_experts * sum(load * importance)`; 1 if balanced, 0 without experts.
+
+    Args:
+        load: `[num_experts]`: share of the assignments that went to each expert.
+        importance: `[num_experts]`: mean gate probability.
+
+    References:
+        [1] Fedus et al., 2022, Switch Transformers, arXiv:2101.03961.
+    """
+    return load.numel() * (load * importance).sum()

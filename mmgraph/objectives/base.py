@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mmgraph.data.features import ModalityFeatures
+from mmgraph.distributed import LOCAL, Ranks
 from mmgraph.errors import InputError
 from mmgraph.nn.encoder import EncoderOutput
 from mmgraph.seeding import derive_seed
@@ -61,6 +62,7 @@ class LinkView:
             candidates of the other end's type that have no edge with the query and are not the query itself.
         nodes: `[2, num_pairs]`: positions of both ends.
         candidate_nodes: `[num_candidates]`: positions of the candidates.
+        weight: Of a mean over the pairs, which are those of this rank; candidates are those of all ranks.
     """
 
     source: Tensor
@@ -69,6 +71,7 @@ class LinkView:
     is_negative: tuple[Tensor, Tensor]
     nodes: Tensor
     candidate_nodes: Tensor
+    weight: float = 1.0
 
 
 class BatchViews(ABC):
@@ -82,6 +85,8 @@ class BatchViews(ABC):
         mask: How a corrupted view is made.
         seed: Already specific to this batch; random choices are keyed by purpose, so that adding an objective
             does not change what the others draw.
+        ranks: Who shares the rows. `clean` and `masked` have all rows on every rank, `reduced` has those that it is asked
+            for, `links` the pairs of this rank.
     """
 
     graph_name: str
@@ -90,6 +95,7 @@ class BatchViews(ABC):
     features: Mapping[str, ModalityFeatures]
     mask: MaskConfig
     seed: int
+    ranks: Ranks = LOCAL
 
     def generator(self, purpose: str) -> torch.Generator:
         """Generator for one purpose, on the batch's device."""
@@ -182,7 +188,11 @@ class Objective(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, views: BatchViews) -> Tensor:
-        """Loss of one batch, a scalar in float32; zero (with a graph) where the batch has nothing to learn from."""
+        """Loss of one batch, a scalar in float32; zero (with a graph) where the batch has nothing to learn from.
+
+        With several ranks, their mean is the loss of the batch: of a mean over rows each takes its part of the rows
+        (`views.ranks.part`) and multiplies by the weight of the part. What is random is drawn for all rows.
+        """
 
 
 def scaled_cosine_error(prediction: Tensor, target: Tensor, *, gamma: float) -> Tensor:

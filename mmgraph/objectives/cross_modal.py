@@ -61,17 +61,21 @@ class CrossModal(Objective):
             rows = torch.nonzero(present[pair[0]] & present[pair[1]]).flatten()
             if rows.numel() < 2:
                 continue
+            part = views.ranks.part(rows.numel())
+            mine = part.of(rows)
             one, other = (
                 views.reduced(
-                    rows,
-                    {name: torch.full_like(rows, name == modality, dtype=torch.bool) for name in present},
+                    mine,
+                    {name: torch.full_like(mine, name == modality, dtype=torch.bool) for name in present},
                     alone=True,
                 )
                 for modality in pair
             )
-            place, same = torch.arange(rows.numel(), device=rows.device), views.node_index[rows]
+            place, same = part.of(torch.arange(rows.numel(), device=rows.device)), views.node_index[rows]
             temperature = self.config.temperature
             losses += [
-                contrast(a, b, place, same=same, temperature=temperature) for a, b in ((one, other), (other, one))
+                part.weight
+                * contrast(a, views.ranks.gather(b, rows.numel()), place, same=same, temperature=temperature)
+                for a, b in ((one, other), (other, one))
             ]
         return torch.stack(losses).mean() if losses else views.clean.embedding.sum() * 0.0

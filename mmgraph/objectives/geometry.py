@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from mmgraph.distributed import Part, Ranks
 from mmgraph.errors import InputError
 from mmgraph.objectives.base import BatchViews, Objective, unit
 
@@ -67,7 +68,8 @@ class Geometry(Objective):
         if rows.numel() < 2:
             return embedding.sum() * 0.0
         full, target = unit(embedding[rows]), unit(start[rows])
-        losses = [_error(full, full, target, target)]
+        part = views.ranks.part(rows.numel())
+        losses = [_error(part.of(full), full, part.of(target), target, part, views.ranks)]
         present = {name: features.present[rows] for name, features in views.features.items()}
         has_content = torch.zeros(rows.numel(), dtype=torch.bool, device=rows.device)
         for item in present.values():
@@ -75,12 +77,16 @@ class Geometry(Objective):
         chosen = torch.rand(rows.numel(), generator=views.generator(self.name), device=rows.device) < self.config.alone
         place = torch.nonzero(chosen & has_content).flatten()
         if place.numel():
+            part = views.ranks.part(place.numel())
+            place = part.of(place)
             shown = {name: item[place] for name, item in present.items()}
             alone = unit(views.reduced(rows[place], shown, alone=True))
-            losses.append(_error(alone, full, unit(levels[0][rows[place]]), target))
+            losses.append(_error(alone, full, unit(levels[0][rows[place]]), target, part, views.ranks))
         return torch.stack(losses).mean()
 
 
-def _error(a: Tensor, b: Tensor, target_a: Tensor, target_b: Tensor) -> Tensor:
+def _error(a: Tensor, b: Tensor, target_a: Tensor, target_b: Tensor, part: Part, ranks: Ranks) -> Tensor:
+    """Of a part of the rows `a` with all rows `b`."""
     wanted = target_a @ target_b.t()
-    return (a @ b.t() - wanted).square().mean() / wanted.var(correction=0).clamp(min=1e-6)
+    error = (a @ b.t() - wanted).square().mean() / ranks.variance(wanted, part).clamp(min=1e-6)
+    return part.weight * error

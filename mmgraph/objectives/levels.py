@@ -59,5 +59,8 @@ class Levels(Objective):
         for decoder, level in zip(self.decoders, views.levels(), strict=False):
             rows = torch.nonzero(level.abs().sum(dim=1) > 0).flatten()
             if rows.numel():
-                losses.append(scaled_cosine_error(decoder(embedding[rows]), level[rows], gamma=self.config.gamma))
+                part = views.ranks.part(rows.numel())
+                mine = part.of(rows)
+                error = scaled_cosine_error(decoder(embedding[mine]), level[mine], gamma=self.config.gamma)
+                losses.append(part.weight * error)
         return torch.stack(losses).sum() / max(1, len(losses) - 1)

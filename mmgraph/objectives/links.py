@@ -105,7 +105,7 @@ class Links(Objective):
                 losses.append(self._contrast(ends[i], ends[1 - i], candidates, view.is_negative[i]))
         if self.training:
             memory.add(view.candidates.detach(), view.candidate_nodes)
-        return torch.stack(losses).mean()
+        return view.weight * torch.stack(losses).mean()
 
     def _contrast(self, query: Tensor, positive: Tensor, candidates: Tensor, is_negative: Tensor) -> Tensor:
         right = (query * positive).sum(dim=1, keepdim=True) / self.config.temperature

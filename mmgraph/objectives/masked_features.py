@@ -72,8 +72,10 @@ class MaskedFeatures(Objective):
             rows = torch.nonzero(view.masked[modality]).flatten()
             if rows.numel() == 0:
                 continue
-            prediction = decoder.decode(view.output.embedding[rows], modality)
-            target = features.take(rows).centred()
-            losses.append(rows.numel() * scaled_cosine_error(prediction, target, gamma=self.config.gamma))
+            part = views.ranks.part(rows.numel())
+            mine = part.of(rows)
+            prediction = decoder.decode(view.output.embedding[mine], modality)
+            error = scaled_cosine_error(prediction, features.take(mine).centred(), gamma=self.config.gamma)
+            losses.append(part.weight * (rows.numel() * error))
             counts.append(rows.numel())
         return torch.stack(losses).sum() / sum(counts)

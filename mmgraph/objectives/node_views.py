@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from mmgraph.data.graph import MultimodalGraph
+from mmgraph.distributed import LOCAL, Ranks
 from mmgraph.nn.adjacency import Adjacency
 from mmgraph.nn.blocks import GraphBlocks
 from mmgraph.nn.encoder import EncoderOutput
+from mmgraph.nn.moe import balance_loss
 from mmgraph.nn.sign import SignEncoder
 from mmgraph.objectives.base import BatchViews, LinkView, MaskConfig
 from mmgraph.objectives.hops import hops_from
@@ -108,6 +110,7 @@ class NodeViews(BatchViews):
         seeds: `[num_seeds]`: positions of the nodes.
         mask: How to corrupt them.
         seed: Specific to this batch.
+        ranks: Who shares the seeds.
     """
 
     def __init__(
@@ -121,6 +124,7 @@ class NodeViews(BatchViews):
         *,
         mask: MaskConfig,
         seed: int,
+        ranks: Ranks = LOCAL,
     ) -> None:
         self.encoder, self.graph, self.blocks = encoder, graph, blocks
         self.edges, self.targets = edges, targets
@@ -130,12 +134,25 @@ class NodeViews(BatchViews):
         self.features = {name: item.take(seeds) for name, item in graph.features.items()}
         self.mask = mask
         self.seed = seed
+        self.ranks = ranks
 
     def encode(self, *, masked: Mapping[str, Tensor] | None = None) -> EncoderOutput:
-        """Embed the seeds; what they hide, their neighbours still show of themselves."""
-        shown = None if masked is None else {name: ~rows for name, rows in masked.items()}
-        output: EncoderOutput = self.encoder(self.blocks.gather(self.node_index, shown=shown))
-        return output
+        """Embed the seeds; what they hide, their neighbours still show of themselves.
+
+        Each rank embeds its part. Embeddings and the statistics of the routing are those of all seeds; levels, experts and
+        gates stay those of the part.
+        """
+        part = self.ranks.part(self.num_seeds)
+        shown = None if masked is None else {name: ~part.of(rows) for name, rows in masked.items()}
+        output: EncoderOutput = self.encoder(self.blocks.gather(part.of(self.node_index), shown=shown))
+        embedding = self.ranks.gather(output.embedding, self.num_seeds)
+        routing = output.routing
+        load = self.ranks.total(part.share * routing.load)
+        importance = self.ranks.total(part.share * routing.importance)
+        balance = balance_loss(load, importance)
+        return EncoderOutput(
+            embedding, output.levels, replace(routing, load=load, importance=importance, balance_loss=balance)
+        )
 
     def reduced(self, rows: Tensor, shown: Mapping[str, Tensor], *, alone: bool) -> Tensor:
         """Embed some seeds that show less."""
@@ -147,24 +164,29 @@ class NodeViews(BatchViews):
         return [level[self.node_index] for level in self.blocks.levels]
 
     def links(self, count: int, exponent: float, *, cold: float, more: Tensor) -> LinkView | None:
-        """Edges that the blocks lack, or else are left out for their own two ends. Candidates are the seeds."""
+        """Edges that the blocks lack, or else are left out for their own two ends. Candidates are the seeds.
+
+        All edges are drawn on every rank, but each embeds its part of them only.
+        """
         random = self.generator("links")
         nodes, _ = self.targets.draw(count, exponent, random)
         if nodes.numel() == 0:
             return None
+        part = self.ranks.part(nodes.size(1))
+        is_cold = part.of(torch.rand(nodes.size(1), generator=random, device=nodes.device)) < cold
+        nodes = part.of(nodes, dim=1)
         held_out = self.targets is not self.edges
         source, target = (
             self.encoder(self.blocks.gather(nodes[i], without=None if held_out else nodes[1 - i])).embedding
             for i in (0, 1)
         )
-        is_cold = torch.rand(nodes.size(1), generator=random, device=nodes.device) < cold
         rows = torch.nonzero(is_cold & self.blocks.content.has_any[nodes[0]]).flatten()
         if rows.numel():
             alone = self.encoder(self.blocks.gather(nodes[0, rows], alone=True)).embedding
             source = source.index_copy(0, rows, alone.to(source.dtype))
         candidates = torch.cat([self.node_index, more])
         first, second = (self._negatives(nodes[i], nodes[1 - i], candidates) for i in (0, 1))
-        return LinkView(source, target, self.clean.embedding, (first, second), nodes, self.node_index)
+        return LinkView(source, target, self.clean.embedding, (first, second), nodes, self.node_index, part.weight)
 
     def _negatives(self, query: Tensor, positive: Tensor, candidates: Tensor) -> Tensor:
         known = self.edges.adjacency.neighbours_among(query, candidates)

@@ -69,10 +69,11 @@ class ShortestPath(Objective):
         if hops.numel() == 0:
             return embedding.sum() * 0.0
         chosen = stratify(hops, self.config.max_pairs, generator)
-        pairs, hops = pairs[:, chosen], hops[chosen]
+        part = views.ranks.part(chosen.numel())
+        pairs, hops = pairs[:, part.of(chosen)], hops[part.of(chosen)]
         prediction = self.decoder(embedding[pairs[0]], embedding[pairs[1]])
         target = hops.float() / (self.config.cutoff + 1)
-        return torch.nn.functional.mse_loss(prediction.float(), target)
+        return part.weight * torch.nn.functional.mse_loss(prediction.float(), target)
 
 
 def stratify(hops: Tensor, max_pairs: int, generator: torch.Generator) -> Tensor:

@@ -78,9 +78,12 @@ class Views(Objective):
         kept = keep_modalities(present[:, chosen], self.config.modality_drop, random)
         no_content = torch.rand(chosen.numel(), generator=random, device=chosen.device) < self.config.content_drop
         parts, rows = [], []
+        part = views.ranks.part(chosen.numel())
+        is_mine = torch.zeros_like(no_content)
+        is_mine[part.rows] = True
         for alone, place in (
-            (True, torch.nonzero(~no_content).flatten()),
-            (False, torch.nonzero(no_content).flatten()),
+            (True, torch.nonzero(~no_content & is_mine).flatten()),
+            (False, torch.nonzero(no_content & is_mine).flatten()),
         ):
             if place.numel():
                 shown = {name: kept[row, place] & alone for row, name in enumerate(names)}
@@ -88,7 +91,8 @@ class Views(Objective):
                 rows.append(chosen[place])
         key = full.detach() if self.config.stop_gradient else full
         same = views.node_index[: views.num_seeds]
-        return contrast(torch.cat(parts), key, torch.cat(rows), same=same, temperature=self.config.temperature)
+        loss = contrast(torch.cat(parts), key, torch.cat(rows), same=same, temperature=self.config.temperature)
+        return part.weight * loss
 
 
 def keep_modalities(present: Tensor, drop: float, generator: torch.Generator) -> Tensor:

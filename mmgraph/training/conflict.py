@@ -7,6 +7,8 @@ from itertools import combinations
 import torch
 from torch import Tensor, nn
 
+from mmgraph.distributed import LOCAL, Ranks
+
 
 class GradientConflict:
     """Cosine between the gradients that several graphs give to one model, within one accumulated step.
@@ -15,12 +17,14 @@ class GradientConflict:
 
     Args:
         model: The shared model; parameters that a graph does not use count as zero.
+        ranks: Whose gradients are added up.
 
     References:
         [1] Yu et al., 2020, Gradient Surgery for Multi-Task Learning, arXiv:2001.06782.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, ranks: Ranks = LOCAL) -> None:
+        self.ranks = ranks
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self._before = self._flat()
         self._gradients: dict[str, Tensor] = {}
@@ -42,4 +46,5 @@ class GradientConflict:
         }
 
     def _flat(self) -> Tensor:
-        return torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in self.parameters])
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters]
+        return self.ranks.total(torch.cat([gradient.flatten() for gradient in gradients]))

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mmgraph.data.graph import MultimodalGraph
 from mmgraph.data.store import load_graph
+from mmgraph.distributed import LOCAL, Ranks, connect, local_device
 from mmgraph.errors import InputError
 from mmgraph.files import cache_folder
 from mmgraph.nn.build import Encoder, build_encoder
@@ -68,6 +69,8 @@ def pretrain(
     A finished run in `out` with the same configuration and graphs is returned as it is; an unfinished one goes on
     from its last checkpoint.
 
+    Under `torchrun` all processes call this and share the work of every step; rank 0 writes. See `mmgraph.distributed`.
+
     Args:
         graphs: Graphs in memory, or folders of encoded graphs. Only runs on folders can be resumed by `resume`.
         config: Settings; the defaults if not given.
@@ -83,7 +86,8 @@ def pretrain(
     folders = [None if isinstance(graph, MultimodalGraph) else str(Path(graph).resolve()) for graph in graphs]
     check_names([graph.name for graph in loaded])
     device = resolve_device(config.device)
-    digest = folder.open(config, loaded, folders, device=device)
+    ranks = connect(device)
+    digest = ranks.main_first(lambda: folder.open(config, loaded, folders, device=device))
     if folder.finished:
         return PretrainRun(folder.path, load_encoder(folder.model, device=device).eval(), config)
 
@@ -92,9 +96,10 @@ def pretrain(
     encoder = build_encoder(config.encoder, loaded).to(device)
     domains = {graph.name: [features.spec for features in graph.features.values()] for graph in loaded}
     objectives = ObjectiveMix(config.objectives, config.encoder.dim, domains).to(device)
+    ranks.same([encoder, objectives])
     cache = Path(ppr_cache) if ppr_cache is not None else cache_folder("ppr")
-    sources = {graph.name: view_source(encoder, graph, config, cache=cache) for graph in loaded}
-    step = PretrainStep(config, encoder, objectives, sources)
+    sources = {graph.name: view_source(encoder, graph, config, cache=cache, ranks=ranks) for graph in loaded}
+    step = PretrainStep(config, encoder, objectives, sources, ranks)
     trainer = Trainer(
         {"encoder": encoder, "objectives": objectives},
         config.optim,
@@ -103,12 +108,14 @@ def pretrain(
         digest=digest,
         save_every=config.save_every,
         log_every=config.log_every,
+        ranks=ranks,
     )
     if trainer.has_checkpoint:
         trainer.restore()
     encoder.train()
     trainer.fit(step, description=f"pre-training on {', '.join(domains)}")
-    save_encoder(encoder.eval(), folder.model, extra={"graphs": list(domains)})
+    encoder.eval()
+    ranks.on_main(lambda: str(save_encoder(encoder, folder.model, extra={"graphs": list(domains)})))
     return PretrainRun(folder.path, encoder, config)
 
 
@@ -129,14 +136,14 @@ def resolve_device(name: str) -> torch.device:
         InputError: If torch does not know it or the machine does not have it.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return local_device(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     try:
         device = torch.device(name)
     except RuntimeError:
         raise InputError(f"device: expected auto, cpu or cuda[:n], got {name!r}") from None
     if device.type == "cuda" and not torch.cuda.is_available():
         raise InputError(f"device: {name!r} was asked for, but torch sees no GPU on this machine")
-    return device
+    return local_device(device)
 
 
 def draw_schedule(config: PretrainConfig, sizes: Mapping[str, int]) -> list[list[tuple[str, int]]]:
@@ -168,11 +175,26 @@ class PretrainStep:
         encoder: The model.
         objectives: The losses.
         sources: Where the batches of each graph come from.
+        ranks: The processes of the run.
+
+    Raises:
+        InputError: If there are more processes than batches in a step, and a batch belongs to one process.
     """
 
     def __init__(
-        self, config: PretrainConfig, encoder: Encoder, objectives: ObjectiveMix, sources: Mapping[str, ViewSource]
+        self,
+        config: PretrainConfig,
+        encoder: Encoder,
+        objectives: ObjectiveMix,
+        sources: Mapping[str, ViewSource],
+        ranks: Ranks = LOCAL,
     ) -> None:
+        if ranks.world_size > config.accumulate and not all(source.is_shared for source in sources.values()):
+            raise InputError(
+                f"{ranks.world_size} processes, but accumulate is {config.accumulate}: with sampling.kind "
+                f"{config.sampling.kind!r} each batch belongs to one process; raise accumulate or start fewer"
+            )
+        self.ranks = ranks
         self.config = config
         self.encoder = encoder
         self.objectives = objectives
@@ -180,21 +202,26 @@ class PretrainStep:
         self.schedule = draw_schedule(config, {name: source.num_nodes for name, source in sources.items()})
 
     def __call__(self, step: int) -> StepOutput:
-        """Draw the batches of a step and accumulate their gradients."""
+        """Draw the batches of a step and accumulate their gradients, or this rank's part of them."""
         total = 0.0
         logs: dict[str, Any] = {}
-        conflict = GradientConflict(self.encoder) if self._is_logged(step) else None
+        conflict = GradientConflict(self.encoder, self.ranks) if self._is_logged(step) else None
         for slot, (name, number) in enumerate(self.schedule[step]):
             seed = derive_seed(self.config.seed, "views", step, slot)
-            loss, parts, outputs = self._loss(self.sources[name].views(number, seed))
-            (loss / self.config.accumulate).backward()  # type: ignore[no-untyped-call]
-            total += float(loss.detach()) / self.config.accumulate
-            logs.update({f"domain/{name}/{part}": float(value) for part, value in parts.items()})
-            logs.update(expert_logs(f"domain/{name}", outputs))
+            self.ranks.seed(derive_seed(self.config.seed, "dropout", step, slot))
+            source, world_size = self.sources[name], self.ranks.world_size
+            if source.is_shared or slot % world_size == self.ranks.rank:
+                # What is added up is a mean over ranks; a batch that one rank has alone counts for all of them there.
+                count = self.config.accumulate * (world_size if source.is_shared else 1)
+                loss, parts, outputs = self._loss(source.views(number, seed))
+                (loss / count).backward()  # type: ignore[no-untyped-call]
+                total += float(loss.detach()) / count * world_size
+                logs.update({f"domain/{name}/{part}": float(value) for part, value in parts.items()})
+                logs.update(expert_logs(f"domain/{name}", outputs))
             if conflict is not None:
                 conflict.after(name)
         if conflict is not None:
-            logs.update(conflict.logs())
+            logs = self.ranks.merge({**logs, **conflict.logs()})
         return StepOutput(total, logs)
 
     def _is_logged(self, step: int) -> bool:

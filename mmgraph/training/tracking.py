@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TextIO
 
 from mmgraph.errors import InputError
 from mmgraph.files import atomic_path
@@ -19,15 +19,19 @@ class Tracker:
         folder: The run folder.
         first_step: Lines of this step and later are dropped: a resumed run writes them again.
         tensorboard: Also write event files to `tensorboard/`.
+        is_on: False for a process that writes nothing.
     """
 
-    def __init__(self, folder: Path, *, first_step: int = 0, tensorboard: bool = True) -> None:
+    def __init__(self, folder: Path, *, first_step: int = 0, tensorboard: bool = True, is_on: bool = True) -> None:
         self.path = folder / "metrics.jsonl"
+        self._file: TextIO | None = None
+        self._writer: Any = None
+        if not is_on:
+            return
         kept = [line for line in read_metrics(folder) if line["step"] < first_step] if self.path.exists() else []
         with atomic_path(self.path) as temporary:
             temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
         self._file = open(self.path, "a", encoding="utf-8")  # noqa: SIM115  (closed by __exit__)
-        self._writer: Any = None
         if tensorboard:
             from torch.utils.tensorboard import SummaryWriter
 
@@ -35,8 +39,9 @@ class Tracker:
 
     def log(self, step: int, metrics: Mapping[str, Any]) -> None:
         """Write the metrics of a step: numbers, or short lists of numbers."""
-        self._file.write(json.dumps({"step": step, **metrics}) + "\n")
-        self._file.flush()
+        if self._file is not None:
+            self._file.write(json.dumps({"step": step, **metrics}) + "\n")
+            self._file.flush()
         if self._writer is not None:
             for name, value in metrics.items():
                 if isinstance(value, (int, float)):
@@ -48,7 +53,8 @@ class Tracker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
         if self._writer is not None:
             self._writer.close()
 

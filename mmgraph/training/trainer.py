@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mmgraph.distributed import LOCAL, Ranks
 from mmgraph.errors import InputError
 from mmgraph.progress import progress_bar
 from mmgraph.training.checkpoint import LAST, Checkpoint, has_checkpoint, load_last, save_last
@@ -42,6 +43,7 @@ class Trainer:
         save_every: Steps between checkpoints.
         log_every: Steps between lines in the log.
         scales: Learning rates of modules as a share of `optim.lr`, 1 by default.
+        ranks: The processes of the run; rank 0 writes.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Trainer:
         save_every: int = 100,
         log_every: int = 10,
         scales: Mapping[str, float] | None = None,
+        ranks: Ranks = LOCAL,
     ) -> None:
         self.modules = modules
         self.optim = optim
@@ -63,6 +66,7 @@ class Trainer:
         self.digest = digest
         self.save_every = save_every
         self.log_every = log_every
+        self.ranks = ranks
         self.optimizer = build_optimizer(modules, optim, scales)
         self.step = 0
 
@@ -88,7 +92,8 @@ class Trainer:
 
     def save(self) -> None:
         """Write the last checkpoint; the one that was there stays as `previous.pt`."""
-        save_last(Checkpoint.of(self.step, self.modules, self.optimizer, digest=self.digest), self.folder)
+        if self.ranks.is_main:
+            save_last(Checkpoint.of(self.step, self.modules, self.optimizer, digest=self.digest), self.folder)
 
     def fit(
         self,
@@ -105,14 +110,14 @@ class Trainer:
             is_last: Called after each step with the number of steps that are done; true stops the training there.
 
         Raises:
-            KeyboardInterrupt: On Ctrl-C, after the running step is done and saved.
+            KeyboardInterrupt: On Ctrl-C or SIGTERM of any rank, after the running step is done and saved.
             InputError: If the loss is not finite; the last checkpoint stays as it was.
         """
         parameters = [p for module in self.modules.values() for p in module.parameters() if p.requires_grad]
         started = time.perf_counter()
         with (
-            Tracker(self.folder, first_step=self.step) as tracker,
-            progress_bar() as bar,
+            Tracker(self.folder, first_step=self.step, is_on=self.ranks.is_main) as tracker,
+            progress_bar(is_on=self.ranks.is_main) as bar,
             _deferred_interrupt() as stop,
         ):
             task = bar.add_task(description, total=self.steps, completed=self.step)
@@ -123,23 +128,25 @@ class Trainer:
                 # None, not zero: a parameter that a step does not use must be skipped alike before and after a resume.
                 self.optimizer.zero_grad(set_to_none=True)
                 output = run_step(self.step)
+                loss, is_stopped = self.ranks.reduce(parameters, output.loss, stop.is_set)
                 norm = self._clip(parameters)
-                if not torch.isfinite(norm) or output.loss != output.loss:
+                if not torch.isfinite(norm) or loss != loss:
                     raise InputError(
-                        f"{self.folder}: loss {output.loss} and gradient norm {float(norm)} at step {self.step}; "
+                        f"{self.folder}: loss {loss} and gradient norm {float(norm)} at step {self.step}; "
                         "lower optim.lr or look at the features; the last checkpoint is kept"
                     )
                 self.optimizer.step()
                 self.step += 1
                 if self.step % self.log_every == 0 or self.step == self.steps:
                     seconds = round(time.perf_counter() - started, 3)
-                    line = {"loss": output.loss, "lr": rate, "grad_norm": float(norm), "seconds": seconds}
+                    line = {"loss": loss, "lr": rate, "grad_norm": float(norm), "seconds": seconds}
                     tracker.log(self.step - 1, {**line, **output.logs})
-                bar.update(task, completed=self.step, description=f"{description} (loss {output.loss:.3f})")
+                bar.update(task, completed=self.step, description=f"{description} (loss {loss:.3f})")
                 is_done = (is_last is not None and is_last(self.step)) or self.step == self.steps
-                if stop.is_set() or self.step % self.save_every == 0 or is_done:
+                stopped = is_stopped()
+                if stopped or self.step % self.save_every == 0 or is_done:
                     self.save()
-                if stop.is_set():
+                if stopped:
                     raise KeyboardInterrupt
                 if is_done:
                     break
@@ -151,7 +158,7 @@ class Trainer:
 
 @contextmanager
 def _deferred_interrupt() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C into a flag that is read between steps; a second one interrupts at once."""
+    """Turn the first Ctrl-C or SIGTERM into a flag that is read between steps; a second one interrupts at once."""
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stop
@@ -162,8 +169,9 @@ def _deferred_interrupt() -> Iterator[threading.Event]:
             raise KeyboardInterrupt
         stop.set()
 
-    previous = signal.signal(signal.SIGINT, handle)
+    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield stop
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -8,6 +8,7 @@ from typing import Protocol
 from mmgraph.data.graph import MultimodalGraph
 from mmgraph.data.loaders import BatchLoader, SeedOrder
 from mmgraph.data.sampling import make_sampler
+from mmgraph.distributed import LOCAL, Ranks
 from mmgraph.nn.blocks import GraphBlocks
 from mmgraph.nn.build import Encoder
 from mmgraph.nn.encoder import GraphEncoder
@@ -23,6 +24,8 @@ class ViewSource(Protocol):
     """Batches of one graph by number; the same number gives the same batch."""
 
     num_nodes: int
+    is_shared: bool
+    """Whether all ranks work on a batch, each on a part of its rows; else a batch belongs to one rank."""
 
     def views(self, number: int, seed: int) -> BatchViews:
         """Views of a batch.
@@ -34,7 +37,9 @@ class ViewSource(Protocol):
 
 
 class SubgraphSource:
-    """Sampled subgraphs."""
+    """Sampled subgraphs. A node of one has edges with others of it, so a batch is not divided among ranks."""
+
+    is_shared = False
 
     def __init__(self, encoder: GraphEncoder, loader: BatchLoader, mask: MaskConfig) -> None:
         self.encoder, self.loader, self.mask = encoder, loader, mask
@@ -53,7 +58,12 @@ class NodeSource:
     of a node are then missing at once. What is drawn depends on the seed and the number of the batch alone.
     """
 
-    def __init__(self, encoder: SignEncoder, graph: MultimodalGraph, config: PretrainConfig) -> None:
+    is_shared = True
+
+    def __init__(
+        self, encoder: SignEncoder, graph: MultimodalGraph, config: PretrainConfig, ranks: Ranks = LOCAL
+    ) -> None:
+        self.ranks = ranks
         self.encoder, self.mask, self.sampling = encoder, config.mask, config.sampling
         self.seed = derive_seed(config.seed, "batches", graph.name)
         self.order = SeedOrder(graph.num_nodes, batch_size=config.sampling.batch_size, seed=self.seed)
@@ -67,7 +77,9 @@ class NodeSource:
         """See `ViewSource.views`."""
         blocks, targets = self._blocks(number // self.sampling.refresh_every if self.sampling.hold_out else 0)
         seeds = self.order.seeds(number).to(self.encoder.device)
-        return NodeViews(self.encoder, self.graph, blocks, self.edges, targets, seeds, mask=self.mask, seed=seed)
+        return NodeViews(
+            self.encoder, self.graph, blocks, self.edges, targets, seeds, mask=self.mask, seed=seed, ranks=self.ranks
+        )
 
     def _blocks(self, number: int) -> tuple[GraphBlocks, GraphEdges]:
         if self._round is None or self._round[0] != number:
@@ -81,18 +93,21 @@ class NodeSource:
         return self._round[1:]
 
 
-def view_source(encoder: Encoder, graph: MultimodalGraph, config: PretrainConfig, *, cache: Path) -> ViewSource:
+def view_source(
+    encoder: Encoder, graph: MultimodalGraph, config: PretrainConfig, *, cache: Path, ranks: Ranks = LOCAL
+) -> ViewSource:
     """The batches of one graph of a run.
 
     Args:
         encoder: The model.
         graph: The graph.
         config: Settings of the run.
-        cache: Folder of computed PPR neighbours.
+        cache: Folder of computed PPR neighbours; rank 0 fills it.
+        ranks: The processes of the run.
     """
     if isinstance(encoder, SignEncoder):
-        return NodeSource(encoder, graph, config)
+        return NodeSource(encoder, graph, config, ranks)
     sampler = make_sampler(graph, config.sampling, cache=cache)
-    sampler.prepare()
+    ranks.main_first(sampler.prepare)
     seed, size = derive_seed(config.seed, "batches", graph.name), config.sampling.batch_size
     return SubgraphSource(encoder, BatchLoader(sampler, graph.num_nodes, batch_size=size, seed=seed), config.mask)
