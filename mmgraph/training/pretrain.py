@@ -79,7 +79,7 @@ def pretrain(
     """
     config = config or PretrainConfig()
     folder = RunFolder(Path(out))
-    loaded = [graph if isinstance(graph, MultimodalGraph) else load_graph(Path(graph)) for graph in graphs]
+    loaded = [graph if isinstance(graph, MultimodalGraph) else load_graph(Path(graph), mmap="read") for graph in graphs]
     folders = [None if isinstance(graph, MultimodalGraph) else str(Path(graph).resolve()) for graph in graphs]
     check_names([graph.name for graph in loaded])
     device = resolve_device(config.device)
