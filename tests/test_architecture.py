@@ -16,7 +16,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # A layer may import the layers before it, and its own files.
 LAYERS: list[set[str]] = [
     {"errors"},
-    {"compiled", "files", "notebook", "seeding", "progress", "versions"},
+    {"compiled", "files", "memory", "notebook", "seeding", "progress", "versions"},
     {"config", "metrics"},
     {"data"},
     {"splits"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Literal
 
@@ -35,6 +36,12 @@ def build_parser() -> ArgumentParser:
         "search; or all levels side by side.",
     )
     parser.add_argument("--device", type=str, default="cpu", help="Where the model runs.")
+    parser.add_argument(
+        "--work",
+        type=Path | None,
+        help="Folder for levels in files instead of in memory; the command goes on there after a kill, and removes it at\n"
+        "the end. Default: a folder beside --out if vectors and edges would take more than 2 GiB.",
+    )
     parser.add_argument("--overwrite", action="store_true", help="Replace what is there.")
     parser.add_argument(
         "--upsert", action="store_true", help="Add to what is there: known ids get new vectors, new ids are appended."
@@ -58,18 +65,25 @@ def run(args: Namespace) -> None:
     from mmgraph.data.store import load_graph
     from mmgraph.export.base import check_format, write_table
     from mmgraph.inference.embed import embed
+    from mmgraph.inference.sweep import needs_sweep, sweep
     from mmgraph.training.loading import load_model
 
     kind = check_format(args.to)  # before the work, not after it
-    graph = load_graph(args.graph)
+    graph = load_graph(args.graph, mmap="read")
     encoder = load_model(args.run, device=args.device, graph=graph)
-    table = embed(encoder, graph, device=args.device, level=args.level)
+    work = args.work or (args.out.with_name(f".{args.out.name}.levels") if needs_sweep(encoder, graph) else None)
+    if work is None:
+        table = embed(encoder, graph, device=args.device, level=args.level)
+    else:
+        table = sweep(encoder, graph, work, device=args.device, level=args.level)
     options = {"url": args.url, "graph": graph if "graph" in kind.options else None}
     write_table(table, args.out, format=args.to, overwrite=args.overwrite, upsert=args.upsert, **options)
+    if work is not None:
+        shutil.rmtree(work)  # the vectors were mapped from there until now
     write_line(repr(table))
     write_line(str(args.out))
 
 
 def kept(args: Namespace) -> str:
-    """Nothing is half-written."""
+    """Nothing is half-written; levels in files are kept."""
     return f"{args.out} is as before; run the same command again"

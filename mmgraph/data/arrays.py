@@ -15,7 +15,7 @@ from torch import Tensor
 from mmgraph.errors import InputError
 
 _CHUNK_ROWS = 65_536
-_CHUNK_BYTES = 2**26
+_CHUNK_BYTES = 2**20
 
 
 def array_parts(tensor: Tensor, present: Tensor | None = None) -> Iterator[bytes]:

@@ -26,7 +26,7 @@ FORMAT, VERSION = "mmgraph.csr", 1
 MANIFEST = "csr.json"
 MEMORY = 2**29
 """Bytes that a build may take for the rows that it fills, if not told otherwise."""
-MESSAGES_IN_MEMORY = 2**25
+MESSAGES_IN_MEMORY = 2**23
 """`graph_csr` keeps the rows of graphs with at most so many messages in memory: at most 2 GiB while they are sorted."""
 _AT_ONCE = 2**22
 _NAMES = ("indptr", "indices", "edge_type")

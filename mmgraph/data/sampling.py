@@ -33,6 +33,7 @@ class SamplingConfig:
         refresh_every: For `nodes`: batches of a graph until other pairs leave it.
         batch_size: Seeds per batch at most; the batches of an epoch have equal sizes, give or take one.
         fanouts: For `neighbor`: messages kept per node at each hop; -1 keeps all.
+        workers: For `ppr` and `neighbor`: threads that prepare batches ahead, one batch each; changes no result.
         ppr: For `ppr`: accuracy and size of the subgraphs.
     """
 
@@ -41,6 +42,7 @@ class SamplingConfig:
     hold_out: float = 0.4
     refresh_every: int = 20
     fanouts: tuple[int, ...] = (10, 5)
+    workers: int = 1
     ppr: PPRConfig = field(default_factory=PPRConfig)
 
     def __post_init__(self) -> None:
@@ -52,6 +54,8 @@ class SamplingConfig:
             raise InputError(f"sampling.refresh_every must be at least 1, got {self.refresh_every}")
         if self.batch_size < 1:
             raise InputError(f"batch_size must be at least 1, got {self.batch_size}")
+        if self.workers < 0:
+            raise InputError(f"sampling.workers must not be negative, got {self.workers}")
         check_fanouts(self.fanouts)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from mmgraph.data.graph import MultimodalGraph
 from mmgraph.data.store import load_graph
 from mmgraph.errors import InputError
 from mmgraph.files import cache_folder
+from mmgraph.memory import own_memory
 from mmgraph.nn.build import Encoder, build_encoder
 from mmgraph.nn.encoder import EncoderOutput
 from mmgraph.nn.saving import load_encoder, save_encoder
@@ -177,6 +179,7 @@ class PretrainStep:
         self.encoder = encoder
         self.objectives = objectives
         self.sources = sources
+        self._waited, self._steps = 0.0, 0
         self.schedule = draw_schedule(config, {name: source.num_nodes for name, source in sources.items()})
 
     def __call__(self, step: int) -> StepOutput:
@@ -186,7 +189,10 @@ class PretrainStep:
         conflict = GradientConflict(self.encoder) if self._is_logged(step) else None
         for slot, (name, number) in enumerate(self.schedule[step]):
             seed = derive_seed(self.config.seed, "views", step, slot)
-            loss, parts, outputs = self._loss(self.sources[name].views(number, seed))
+            started = time.perf_counter()
+            views = self.sources[name].views(number, seed)
+            self._waited += time.perf_counter() - started
+            loss, parts, outputs = self._loss(views)
             (loss / self.config.accumulate).backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach()) / self.config.accumulate
             logs.update({f"domain/{name}/{part}": float(value) for part, value in parts.items()})
@@ -195,7 +201,16 @@ class PretrainStep:
                 conflict.after(name)
         if conflict is not None:
             logs.update(conflict.logs())
+        self._steps += 1
+        if self._is_logged(step):
+            logs.update(self._measured())
         return StepOutput(total, logs)
+
+    def _measured(self) -> dict[str, Any]:
+        """`MEASURED`: seconds per step spent waiting for data since the last line, and own memory where it is known."""
+        own, waited = own_memory(), round(self._waited / self._steps, 4)
+        self._waited, self._steps = 0.0, 0
+        return {"data_seconds": waited} | ({} if own is None else {"own_mib": round(own / 2**20, 1)})
 
     def _is_logged(self, step: int) -> bool:
         return (step + 1) % self.config.log_every == 0 or step + 1 == self.config.steps

@@ -42,7 +42,7 @@ class SubgraphSource:
 
     def views(self, number: int, seed: int) -> BatchViews:
         """See `ViewSource.views`."""
-        return SubgraphViews(self.encoder, self.loader.batch(number).to(self.encoder.device), mask=self.mask, seed=seed)
+        return SubgraphViews(self.encoder, self.loader.ahead(number).to(self.encoder.device), mask=self.mask, seed=seed)
 
 
 class NodeSource:
@@ -88,11 +88,15 @@ def view_source(encoder: Encoder, graph: MultimodalGraph, config: PretrainConfig
         encoder: The model.
         graph: The graph.
         config: Settings of the run.
-        cache: Folder of computed PPR neighbours.
+        cache: Folder of computed PPR neighbours, and of the adjacency of large graphs.
     """
     if isinstance(encoder, SignEncoder):
         return NodeSource(encoder, graph, config)
     sampler = make_sampler(graph, config.sampling, cache=cache)
     sampler.prepare()
     seed, size = derive_seed(config.seed, "batches", graph.name), config.sampling.batch_size
-    return SubgraphSource(encoder, BatchLoader(sampler, graph.num_nodes, batch_size=size, seed=seed), config.mask)
+    workers = config.sampling.workers
+    loader = BatchLoader(
+        sampler, graph.num_nodes, batch_size=size, seed=seed, prefetch=workers, workers=max(workers, 1)
+    )
+    return SubgraphSource(encoder, loader, config.mask)
