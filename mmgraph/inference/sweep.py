@@ -137,8 +137,10 @@ def _compute(
         x_source, x_target = below[torch.from_numpy(sources)], below[start:stop].clone()
         indptr = indptr - indptr[0]
         target = torch.repeat_interleave(torch.arange(stop - start), indptr.diff())
-        messages = [part.to(model.device) for part in (indptr, torch.from_numpy(local.astype(np.int64)), target)]
-        edges = MessageGraph(*messages, num_sources=len(sources))
+        source = torch.from_numpy(local.astype(np.int64))
+        edges = MessageGraph(
+            indptr.to(model.device), source.to(model.device), target.to(model.device), num_sources=len(sources)
+        )
         return model.layer(number - 1, x_source.to(model.device), x_target.to(model.device), edges)
 
     return features if below is None else layer
