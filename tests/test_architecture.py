@@ -16,7 +16,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # A layer may import the layers before it, and its own files.
 LAYERS: list[set[str]] = [
     {"errors"},
-    {"compiled", "distributed", "files", "notebook", "seeding", "progress", "versions"},
+    {"compiled", "distributed", "files", "memory", "notebook", "seeding", "progress", "versions"},
     {"config", "engines", "metrics", "sealed"},
     {"data"},
     {"splits"},

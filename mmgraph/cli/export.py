@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Literal
 
@@ -35,6 +36,12 @@ def build_parser() -> ArgumentParser:
         "search; or all levels side by side.",
     )
     parser.add_argument("--device", type=str, default="cpu", help="Where the model runs.")
+    parser.add_argument(
+        "--work",
+        type=Path | None,
+        help="Folder for levels in files instead of in memory; the command goes on there after a kill, and removes it at\n"
+        "the end. Default: a folder beside --out if vectors and edges would take more than 2 GiB.",
+    )
     parser.add_argument("--overwrite", action="store_true", help="Replace what is there.")
     parser.add_argument(
         "--upsert", action="store_true", help="Add to what is there: known ids get new vectors, new ids are appended."
@@ -52,6 +59,10 @@ def run(args: Namespace) -> None:
     """Embed, write and print where."""
     from mmgraph.errors import InputError
 
+    if args.work is not None and args.engine != "local":
+        raise InputError(
+            f"--work: levels in files are computed here, not by --engine {args.engine}; leave one of them out"
+        )
     if args.overwrite and args.upsert:
         raise InputError("export: expected --overwrite or --upsert, got both")
     if args.out.exists() and not (args.overwrite or args.upsert):
@@ -60,20 +71,28 @@ def run(args: Namespace) -> None:
     from mmgraph.engines.registry import make_engine
     from mmgraph.export.base import check_format, write_table
     from mmgraph.inference.embed import embed
+    from mmgraph.inference.sweep import needs_sweep, sweep
     from mmgraph.training.loading import load_model
 
     kind = check_format(args.to)  # before the work, not after it
-    engine = make_engine(args.engine, workers=args.workers, device=args.device)
-    graph = load_graph(args.graph)
+    graph = load_graph(args.graph, mmap="read")
     encoder = load_model(args.run, device=args.device, graph=graph)
-    with engine:
-        table = embed(encoder, graph, device=args.device, level=args.level, engine=engine)
+    work = args.work
+    if work is None and args.engine == "local" and needs_sweep(encoder, graph):
+        work = args.out.with_name(f".{args.out.name}.levels")
+    if work is None:
+        with make_engine(args.engine, workers=args.workers, device=args.device) as engine:
+            table = embed(encoder, graph, device=args.device, level=args.level, engine=engine)
+    else:
+        table = sweep(encoder, graph, work, device=args.device, level=args.level)
     options = {"url": args.url, "graph": graph if "graph" in kind.options else None}
     write_table(table, args.out, format=args.to, overwrite=args.overwrite, upsert=args.upsert, **options)
+    if work is not None:
+        shutil.rmtree(work)  # the vectors were mapped from there until now
     write_line(repr(table))
     write_line(str(args.out))
 
 
 def kept(args: Namespace) -> str:
-    """Nothing is half-written."""
+    """Nothing is half-written; levels in files are kept."""
     return f"{args.out} is as before; run the same command again"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -14,15 +15,20 @@ from torch import Tensor
 from mmgraph.errors import InputError
 
 _CHUNK_ROWS = 65_536
+_CHUNK_BYTES = 2**20
 
 
 def array_parts(tensor: Tensor, present: Tensor | None = None) -> Iterator[bytes]:
-    """Bytes of a tensor, a block of rows at a time.
+    """Bytes of a tensor, a block of rows at a time; of a row that is longer than a block, a part.
 
     Args:
         tensor: Any tensor of at least one dimension.
         present: `[num_rows]`, bool: rows where it is false come out as zeros.
     """
+    if present is None and tensor.dim() > 1 and tensor[:1].nbytes > _CHUNK_BYTES:
+        for row in tensor:  # the sources and the targets of edges are two rows, however many there are
+            yield from array_parts(row)
+        return
     for start in range(0, tensor.size(0), _CHUNK_ROWS):
         rows = tensor[start : start + _CHUNK_ROWS]
         if present is not None:
@@ -68,13 +74,15 @@ def array_entry(stem: str, dtype: torch.dtype, shape: Sequence[int]) -> dict[str
     return {"file": f"{stem}.npy", "dtype": str(dtype).removeprefix("torch."), "shape": list(shape)}
 
 
-def read_array(path: Path, entry: Mapping[str, Any], *, mmap: bool) -> Tensor:
+def read_array(path: Path, entry: Mapping[str, Any], *, mmap: bool | Literal["read"]) -> Tensor:
     """Read a file written by `write_array`.
 
     Args:
         path: The file.
         entry: What `write_array` returned.
-        mmap: Map the file (copy on write) instead of reading it.
+        mmap: Map the file (copy on write) instead of reading it. With `"read"` it is mapped without the right to write,
+            so that it counts towards no limit of memory (`RLIMIT_DATA`, overcommitment); writing to the tensor then
+            ends the process.
 
     Raises:
         InputError: If the file is missing, no array, or has another shape or dtype than the entry.
@@ -82,10 +90,13 @@ def read_array(path: Path, entry: Mapping[str, Any], *, mmap: bool) -> Tensor:
     shape = tuple(entry["shape"])
     try:
         # An empty file cannot be mapped. Mode "c" gives writable pages that never reach the file.
-        values = np.load(path, mmap_mode="c" if mmap and 0 not in shape else None, allow_pickle=False)
+        mode: Literal["r", "c"] = "r" if mmap == "read" else "c"
+        values = np.load(path, mmap_mode=mode if mmap and 0 not in shape else None, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f"{path}: expected an array, got: {error}") from None
-    tensor = torch.from_numpy(np.asarray(values))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        tensor = torch.from_numpy(np.asarray(values))
     tensor = tensor.view(torch.bfloat16) if entry["dtype"] == "bfloat16" else tensor
     if values.shape != shape or str(tensor.dtype) != f"torch.{entry['dtype']}":
         raise InputError(f"{path}: expected {entry['dtype']} {list(shape)}, got {values.dtype} {list(values.shape)}")

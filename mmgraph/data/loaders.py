@@ -75,18 +75,33 @@ class BatchLoader(SeedOrder):
         nodes: As in `SeedOrder`.
         batch_size: Seeds per batch at most.
         seed: Seed of the order and of the sampler.
-        prefetch: Batches that `iterate` prepares ahead in a thread; 0 for none.
+        prefetch: Batches that `iterate` and `ahead` prepare ahead in threads; 0 for none.
+        workers: Threads that do so; each has a workspace of 4 bytes per node of the graph.
 
     Raises:
         InputError: If there are no seed nodes, or a number is out of range.
     """
 
-    def __init__(self, sampler: Sampler, nodes: Tensor | int, *, batch_size: int, seed: int, prefetch: int = 1) -> None:
+    def __init__(
+        self,
+        sampler: Sampler,
+        nodes: Tensor | int,
+        *,
+        batch_size: int,
+        seed: int,
+        prefetch: int = 1,
+        workers: int = 1,
+    ) -> None:
         super().__init__(nodes, batch_size=batch_size, seed=seed, where=f"graph {sampler.graph.name!r}")
         if prefetch < 0:
             raise InputError(f"prefetch must not be negative, got {prefetch}")
+        if workers < 1:
+            raise InputError(f"workers must be at least 1, got {workers}")
         self.sampler = sampler
-        self.prefetch = prefetch
+        self.prefetch, self.workers = prefetch, workers
+        self._pool: ThreadPoolExecutor | None = None
+        self._waiting: dict[int, Future[GraphBatch]] = {}
+        self._last = -1
 
     def batch(self, step: int) -> GraphBatch:
         """Batch of a step, counted from 0 over all epochs."""
@@ -96,14 +111,14 @@ class BatchLoader(SeedOrder):
     def iterate(self, start_step: int = 0, stop_step: int | None = None) -> Generator[GraphBatch, None, None]:
         """Yield the batches of the steps `start_step .. stop_step - 1`, without end if no stop is given.
 
-        The thread only ever works on the next `prefetch` batches and never waits for the consumer, so a loop that
-        is left early, by an exception or by Ctrl-C, leaves nothing behind. An error in the thread is raised here.
+        The threads only ever work on the next `prefetch` batches and never wait for the consumer, so a loop that
+        is left early, by an exception or by Ctrl-C, leaves nothing behind. An error in a thread is raised here.
         """
         steps = count(start_step) if stop_step is None else iter(range(start_step, stop_step))
         if self.prefetch == 0:
             yield from map(self.batch, steps)
             return
-        pool = ThreadPoolExecutor(1, thread_name_prefix="mmgraph-prefetch")
+        pool = ThreadPoolExecutor(self.workers, thread_name_prefix="mmgraph-prefetch")
         try:
             pending: deque[Future[GraphBatch]] = deque()
             pending.extend(pool.submit(self.batch, step) for step in islice(steps, self.prefetch))
@@ -113,3 +128,22 @@ class BatchLoader(SeedOrder):
                 yield batch
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+    def ahead(self, step: int) -> GraphBatch:
+        """Batch of a step, while threads prepare the ones that will probably be asked for next.
+
+        For loops that choose their steps themselves: the next steps are guessed to lie as far apart as the last two.
+        A wrong guess costs time, and changes nothing. The threads end when the loader is deleted.
+        """
+        stride = step - self._last if step > self._last else 1
+        self._last = step
+        own = self._waiting.pop(step, None)
+        wanted = [step + stride * i for i in range(1, self.prefetch + 1)]
+        for other in set(self._waiting) - set(wanted):
+            self._waiting.pop(other).cancel()
+        for other in wanted:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(self.workers, thread_name_prefix="mmgraph-prefetch")
+            if other not in self._waiting:
+                self._waiting[other] = self._pool.submit(self.batch, other)
+        return self.batch(step) if own is None else own.result()

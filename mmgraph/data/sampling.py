@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from mmgraph.data.batch import GraphBatch
-from mmgraph.data.csr import CSR
+from mmgraph.data.csr_file import graph_csr
 from mmgraph.data.graph import MultimodalGraph
 from mmgraph.data.ppr import PPRConfig, PPRTable
 from mmgraph.errors import InputError
@@ -33,6 +33,7 @@ class SamplingConfig:
         refresh_every: For `nodes`: batches of a graph until other pairs leave it.
         batch_size: Seeds per batch at most; the batches of an epoch have equal sizes, give or take one.
         fanouts: For `neighbor`: messages kept per node at each hop; -1 keeps all.
+        workers: For `ppr` and `neighbor`: threads that prepare batches ahead, one batch each; changes no result.
         ppr: For `ppr`: accuracy and size of the subgraphs.
     """
 
@@ -41,6 +42,7 @@ class SamplingConfig:
     hold_out: float = 0.4
     refresh_every: int = 20
     fanouts: tuple[int, ...] = (10, 5)
+    workers: int = 1
     ppr: PPRConfig = field(default_factory=PPRConfig)
 
     def __post_init__(self) -> None:
@@ -52,6 +54,8 @@ class SamplingConfig:
             raise InputError(f"sampling.refresh_every must be at least 1, got {self.refresh_every}")
         if self.batch_size < 1:
             raise InputError(f"batch_size must be at least 1, got {self.batch_size}")
+        if self.workers < 0:
+            raise InputError(f"sampling.workers must not be negative, got {self.workers}")
         check_fanouts(self.fanouts)
 
 
@@ -80,12 +84,14 @@ class Sampler(ABC):
     Args:
         graph: The graph to sample from.
         relations: Names of the relations along which messages flow, all by default.
+        cache: Folder for the adjacency of a graph with very many edges, see `graph_csr`; always in memory if not given.
     """
 
-    def __init__(self, graph: MultimodalGraph, *, relations: Iterable[str] | None = None) -> None:
+    def __init__(
+        self, graph: MultimodalGraph, *, relations: Iterable[str] | None = None, cache: Path | str | None = None
+    ) -> None:
         self.graph = graph
-        edge_index, edge_type = graph.message_edges(relations)
-        self.csr = CSR.from_edges(edge_index.cpu(), graph.num_nodes, edge_type.cpu())
+        self.csr = graph_csr(graph, relations=relations, cache=cache)
         self._workspace = _Workspace(graph.num_nodes)
 
     def prepare(self, *, progress: bool = True) -> None:  # noqa: B027  (most samplers have nothing to prepare)
@@ -148,16 +154,22 @@ class NeighborSampler(Sampler):
         graph: The graph to sample from.
         fanouts: Messages kept per node at each hop, -1 for all.
         relations: Names of the relations along which messages flow, all by default.
+        cache: As in `Sampler`.
 
     References:
         Hamilton et al., 2017, Inductive Representation Learning on Large Graphs, NeurIPS.
     """
 
     def __init__(
-        self, graph: MultimodalGraph, fanouts: Sequence[int], *, relations: Iterable[str] | None = None
+        self,
+        graph: MultimodalGraph,
+        fanouts: Sequence[int],
+        *,
+        relations: Iterable[str] | None = None,
+        cache: Path | str | None = None,
     ) -> None:
         check_fanouts(fanouts)
-        super().__init__(graph, relations=relations)
+        super().__init__(graph, relations=relations, cache=cache)
         self.fanouts = tuple(fanouts)
 
     def sample(self, seeds: Tensor, generator: torch.Generator) -> GraphBatch:
@@ -188,7 +200,8 @@ class PPRSampler(Sampler):
     Args:
         graph: The graph to sample from.
         config: Accuracy and size of the subgraphs.
-        cache: Folder for computed neighbours, shared by all graphs and settings; in memory only if not given.
+        cache: Folder for computed neighbours and, as in `Sampler`, the adjacency, shared by all graphs and settings; in
+            memory only if not given.
         relations: Names of the relations along which messages flow, all by default.
     """
 
@@ -200,7 +213,7 @@ class PPRSampler(Sampler):
         cache: Path | str | None = None,
         relations: Iterable[str] | None = None,
     ) -> None:
-        super().__init__(graph, relations=relations)
+        super().__init__(graph, relations=relations, cache=cache)
         self.table = PPRTable(self.csr, config or PPRConfig(), cache=cache)
 
     def prepare(self, *, progress: bool = True) -> None:
@@ -229,7 +242,7 @@ def make_sampler(graph: MultimodalGraph, config: SamplingConfig, *, cache: Path 
     Args:
         graph: The graph to sample from.
         config: Kind and sizes.
-        cache: Folder for computed PPR neighbours.
+        cache: Folder for computed PPR neighbours, and for the adjacency of a graph with very many edges.
 
     Raises:
         InputError: If the kind makes no subgraphs.
@@ -237,5 +250,5 @@ def make_sampler(graph: MultimodalGraph, config: SamplingConfig, *, cache: Path 
     if config.kind == "nodes":
         raise InputError("sampling.kind 'nodes' makes no subgraphs; expected 'ppr' or 'neighbor'")
     if config.kind == "neighbor":
-        return NeighborSampler(graph, config.fanouts)
+        return NeighborSampler(graph, config.fanouts, cache=cache)
     return PPRSampler(graph, config.ppr, cache=cache)

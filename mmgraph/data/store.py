@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -90,12 +90,13 @@ def file_stem(kind: str, number: int, name: str) -> str:
     return f"{kind}_{number}_{re.sub(r'[^0-9A-Za-z]+', '-', name)[:40].strip('-') or 'x'}"
 
 
-def load_graph(folder: Path | str, *, mmap: bool = True, verify: bool = True) -> MultimodalGraph:
+def load_graph(folder: Path | str, *, mmap: bool | Literal["read"] = True, verify: bool = True) -> MultimodalGraph:
     """Open a graph written by `save_graph`.
 
     Args:
         folder: The folder of the graph, or a dataset folder whose graph is in `encoded/`.
-        mmap: Map arrays into memory (copy on write) instead of reading them.
+        mmap: Map arrays into memory (copy on write) instead of reading them. With `"read"` without the right to write:
+            they then count towards no limit of memory, and a write to them ends the process.
         verify: Compare the digests of all files; reads every byte once.
 
     Raises:
@@ -173,7 +174,7 @@ def graph_digest(graph: MultimodalGraph) -> str:
     ids = graph.node_ids.values
     header = {
         "name": graph.name,
-        "ids": content_digest(*(str(i) for i in ids)) if ids.dtype == object else content_digest(ids.tobytes()),
+        "ids": _texts_digest(ids) if ids.dtype == object else content_digest(ids.tobytes()),
         "node_types": list(graph.node_types),
         "relations": [
             [
@@ -199,6 +200,16 @@ def graph_digest(graph: MultimodalGraph) -> str:
         digest.update(f"{tensor.dtype}{list(tensor.shape)}".encode())
         for part in array_parts(tensor, present):
             digest.update(part)
+    return digest.hexdigest()
+
+
+def _texts_digest(texts: np.ndarray) -> str:
+    """`content_digest` of all texts, which would take them as a list of arguments."""
+    digest = hashlib.sha256()
+    for text in texts:
+        data = text.encode()
+        digest.update(len(data).to_bytes(8, "little"))
+        digest.update(data)
     return digest.hexdigest()
 
 

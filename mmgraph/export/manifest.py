@@ -103,7 +103,7 @@ def vectors_digest(array: np.ndarray) -> str:
 
 def to_rows(table: EmbeddingTable) -> pa.Table:
     """Ids, types and columns as one table `id, type, ...`; a column whose name is taken gets `_` appended."""
-    names, arrays = ["id", "type"], [pa.array(table.node_ids.values), pa.array(table.types, pa.string())]
+    names, arrays = ["id", "type"], [pa.array(table.node_ids.values), _types(table)]
     taken = set(VECTOR_COLUMNS)
     if table.columns is not None:
         for name, column in zip(table.columns.column_names, table.columns.columns, strict=True):
@@ -113,6 +113,11 @@ def to_rows(table: EmbeddingTable) -> pa.Table:
             names.append(name)
             arrays.append(column)
     return pa.table(arrays, names=names)
+
+
+def _types(table: EmbeddingTable) -> pa.Array:
+    """Name of the type of each node, without a Python string for each."""
+    return pa.array(table.node_types, pa.string()).take(pa.array(table.node_type.numpy(force=True)))
 
 
 def with_vectors(table: EmbeddingTable) -> pa.RecordBatchReader:

@@ -12,6 +12,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from mmgraph.data.csr import CSR
 from mmgraph.data.graph import MultimodalGraph
 from mmgraph.engines.base import Engine
 from mmgraph.engines.local import LocalEngine
@@ -85,7 +86,7 @@ def table_model(encoder: Encoder, level: Level) -> str:
     return digest if level == "last" else f"{digest} {level_name(level)}"
 
 
-def node_ranges(messages: MessageGraph, *, num_ranges: int | None, max_rows: int) -> list[tuple[int, int]]:
+def node_ranges(messages: MessageGraph | CSR, *, num_ranges: int | None, max_rows: int) -> list[tuple[int, int]]:
     """Cut the nodes into ranges `start, stop`.
 
     Args:
@@ -93,7 +94,7 @@ def node_ranges(messages: MessageGraph, *, num_ranges: int | None, max_rows: int
         num_ranges: Number of ranges of equal size; at most one per node is made.
         max_rows: If `num_ranges` is not given: nodes and in-edges of a range together, as many as fit.
     """
-    count = messages.num_targets
+    count = messages.indptr.numel() - 1
     if num_ranges is not None:
         cuts = [count * i // min(num_ranges, count) for i in range(min(num_ranges, count) + 1)]
         return list(itertools.pairwise(cuts))

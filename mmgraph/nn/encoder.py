@@ -157,14 +157,14 @@ class GraphEncoder(nn.Module):
         levels: list[Tensor] = self.gnn(x, edge_index)
         return levels
 
-    def layer(self, number: int, x_source: Tensor, x_target: Tensor, edge_index: Tensor) -> Tensor:
+    def layer(self, number: int, x_source: Tensor, x_target: Tensor, edge_index: Tensor | MessageGraph) -> Tensor:
         """One layer of message passing from some rows to others, `[num_targets, dim]`.
 
         Args:
             number: Index of the layer, `0 .. num_layers - 1`.
             x_source: `[num_sources, dim]`, level `number` of the nodes that send.
             x_target: `[num_targets, dim]`, level `number` of the nodes that receive.
-            edge_index: `[2, num_edges]`: row 0 indexes `x_source`, row 1 `x_target`.
+            edge_index: `[2, num_edges]`: row 0 indexes `x_source`, row 1 `x_target`; or the same edges sorted before.
         """
         return self.gnn.layer(number, x_source, x_target, edge_index)
 

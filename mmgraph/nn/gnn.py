@@ -154,18 +154,22 @@ class GNN(nn.Module):
             levels.append(layer(levels[-1], levels[-1], graph))
         return levels
 
-    def layer(self, number: int, x_source: Tensor, x_target: Tensor, edge_index: Tensor) -> Tensor:
+    def layer(self, number: int, x_source: Tensor, x_target: Tensor, edge_index: Tensor | MessageGraph) -> Tensor:
         """Run one layer from sources to targets, which are different rows; dense in the targets.
 
         Args:
             number: Index of the layer, `0 .. num_layers - 1`.
             x_source: `[num_sources, dim]`.
             x_target: `[num_targets, dim]`: the targets' own vectors at the level below.
-            edge_index: `[2, num_edges]`: row 0 indexes `x_source`, row 1 `x_target`.
+            edge_index: `[2, num_edges]`: row 0 indexes `x_source`, row 1 `x_target`; or the same edges sorted before.
         """
         layer = self.layers[number]
         assert isinstance(layer, GNNLayer)
-        graph = MessageGraph.from_edges(edge_index, x_source.size(0), x_target.size(0))
+        graph = (
+            edge_index
+            if isinstance(edge_index, MessageGraph)
+            else MessageGraph.from_edges(edge_index, x_source.size(0), x_target.size(0))
+        )
         # Identity of the tensors tells the convolution that sources and targets share rows; here they do not.
         x_target = x_target.view_as(x_target) if x_target is x_source else x_target
         out: Tensor = layer(x_source, x_target, layer.conv.prepare(graph, square=False))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from mmgraph.data.store import load_graph
 from mmgraph.distributed import LOCAL, Ranks, connect, local_device
 from mmgraph.errors import InputError
 from mmgraph.files import cache_folder
+from mmgraph.memory import own_memory
 from mmgraph.nn.build import Encoder, build_encoder
 from mmgraph.nn.encoder import EncoderOutput
 from mmgraph.nn.saving import load_encoder, save_encoder
@@ -82,7 +84,7 @@ def pretrain(
     """
     config = config or PretrainConfig()
     folder = RunFolder(Path(out))
-    loaded = [graph if isinstance(graph, MultimodalGraph) else load_graph(Path(graph)) for graph in graphs]
+    loaded = [graph if isinstance(graph, MultimodalGraph) else load_graph(Path(graph), mmap="read") for graph in graphs]
     folders = [None if isinstance(graph, MultimodalGraph) else str(Path(graph).resolve()) for graph in graphs]
     check_names([graph.name for graph in loaded])
     device = resolve_device(config.device)
@@ -199,6 +201,7 @@ class PretrainStep:
         self.encoder = encoder
         self.objectives = objectives
         self.sources = sources
+        self._waited, self._steps = 0.0, 0
         self.schedule = draw_schedule(config, {name: source.num_nodes for name, source in sources.items()})
 
     def __call__(self, step: int) -> StepOutput:
@@ -213,7 +216,10 @@ class PretrainStep:
             if source.is_shared or slot % world_size == self.ranks.rank:
                 # What is added up is a mean over ranks; a batch that one rank has alone counts for all of them there.
                 count = self.config.accumulate * (world_size if source.is_shared else 1)
-                loss, parts, outputs = self._loss(source.views(number, seed))
+                started = time.perf_counter()
+                views = source.views(number, seed)
+                self._waited += time.perf_counter() - started
+                loss, parts, outputs = self._loss(views)
                 (loss / count).backward()  # type: ignore[no-untyped-call]
                 total += float(loss.detach()) / count * world_size
                 logs.update({f"domain/{name}/{part}": float(value) for part, value in parts.items()})
@@ -222,7 +228,16 @@ class PretrainStep:
                 conflict.after(name)
         if conflict is not None:
             logs = self.ranks.merge({**logs, **conflict.logs()})
+        self._steps += 1
+        if self._is_logged(step):
+            logs.update(self._measured())
         return StepOutput(total, logs)
+
+    def _measured(self) -> dict[str, Any]:
+        """`MEASURED`: seconds per step spent waiting for data since the last line, and own memory where it is known."""
+        own, waited = own_memory(), round(self._waited / self._steps, 4)
+        self._waited, self._steps = 0.0, 0
+        return {"data_seconds": waited} | ({} if own is None else {"own_mib": round(own / 2**20, 1)})
 
     def _is_logged(self, step: int) -> bool:
         return (step + 1) % self.config.log_every == 0 or step + 1 == self.config.steps

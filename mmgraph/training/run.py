@@ -164,7 +164,10 @@ def _commit() -> str | None:
 def _results_only(config: PretrainConfig) -> PretrainConfig:
     """The configuration without what changes no result, so that a run can go on with another interval or device."""
     plain = PretrainConfig()
-    return replace(config, device=plain.device, save_every=plain.save_every, log_every=plain.log_every)
+    sampling = replace(config.sampling, workers=plain.sampling.workers)
+    return replace(
+        config, device=plain.device, save_every=plain.save_every, log_every=plain.log_every, sampling=sampling
+    )
 
 
 def _flatten(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:

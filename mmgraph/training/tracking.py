@@ -11,6 +11,9 @@ from typing import Any, TextIO
 from mmgraph.errors import InputError
 from mmgraph.files import atomic_path
 
+MEASURED = ("seconds", "data_seconds", "own_mib")
+"""Keys of `metrics.jsonl` that depend on the machine; all others are equal for equal runs."""
+
 
 class Tracker:
     """Appends one line per logged step to `metrics.jsonl` and the scalars to TensorBoard.

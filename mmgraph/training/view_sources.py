@@ -47,7 +47,7 @@ class SubgraphSource:
 
     def views(self, number: int, seed: int) -> BatchViews:
         """See `ViewSource.views`."""
-        return SubgraphViews(self.encoder, self.loader.batch(number).to(self.encoder.device), mask=self.mask, seed=seed)
+        return SubgraphViews(self.encoder, self.loader.ahead(number).to(self.encoder.device), mask=self.mask, seed=seed)
 
 
 class NodeSource:
@@ -102,12 +102,16 @@ def view_source(
         encoder: The model.
         graph: The graph.
         config: Settings of the run.
-        cache: Folder of computed PPR neighbours; rank 0 fills it.
+        cache: Folder of computed PPR neighbours, and of the adjacency of large graphs; rank 0 fills it.
         ranks: The processes of the run.
     """
     if isinstance(encoder, SignEncoder):
         return NodeSource(encoder, graph, config, ranks)
-    sampler = make_sampler(graph, config.sampling, cache=cache)
+    sampler = ranks.main_first(lambda: make_sampler(graph, config.sampling, cache=cache))
     ranks.main_first(sampler.prepare)
     seed, size = derive_seed(config.seed, "batches", graph.name), config.sampling.batch_size
-    return SubgraphSource(encoder, BatchLoader(sampler, graph.num_nodes, batch_size=size, seed=seed), config.mask)
+    workers = config.sampling.workers
+    loader = BatchLoader(
+        sampler, graph.num_nodes, batch_size=size, seed=seed, prefetch=workers, workers=max(workers, 1)
+    )
+    return SubgraphSource(encoder, loader, config.mask)

@@ -16,8 +16,12 @@ from mmgraph.data.store import load_graph
 from mmgraph.export.base import read_table
 from mmgraph.export.formats import FORMATS
 from mmgraph.inference.levels import LEVELS
-from mmgraph.nn.saving import encoder_digest, load_encoder
+from mmgraph.nn.build import build_encoder
+from mmgraph.nn.encoder import EncoderConfig
+from mmgraph.nn.gnn import GNNConfig
+from mmgraph.nn.saving import encoder_digest, load_encoder, save_encoder
 from mmgraph.testing.datasets import make_dataset
+from mmgraph.testing.factories import randomise
 
 
 def test_encode_reports_what_it_did(workspace, capsys) -> None:
@@ -326,3 +330,32 @@ def test_doctor_with_missing_extras_and_caches(monkeypatch, tmp_path, capsys) ->
 
 def test_the_command_line_has_all_levels() -> None:
     assert get_args(parser.LevelName) == LEVELS
+
+
+def test_export_with_levels_in_files_goes_on_and_cleans_up(workspace, tmp_path, capsys) -> None:
+    """The default model is not made of layers and says so; one that is gives the vectors of a plain export."""
+    graph, out = str(workspace.graph), tmp_path / "vectors.parquet"
+    words = [
+        "export",
+        "--run",
+        str(workspace.run),
+        "--graph",
+        graph,
+        "--out",
+        str(out),
+        "--work",
+        str(tmp_path / "levels"),
+    ]
+    assert main(words) == 2
+    assert "made of layers" in capsys.readouterr().err
+    assert not out.exists()
+    encoder = build_encoder(EncoderConfig(dim=8, gnn=GNNConfig(conv="sage")), [load_graph(graph)])
+    save_encoder(randomise(encoder).eval(), tmp_path / "model")
+    words[2] = str(tmp_path / "model")
+    assert main(words) == 0
+    assert not (tmp_path / "levels").exists()
+    plain = tmp_path / "plain.parquet"
+    assert main(["export", "--run", words[2], "--graph", graph, "--out", str(plain)]) == 0
+    found, expected = read_table(out), read_table(plain)
+    assert found.node_ids == expected.node_ids
+    torch.testing.assert_close(found.vectors, expected.vectors, rtol=1e-5, atol=1e-5)

@@ -6,6 +6,7 @@ import threading
 import time
 from contextlib import closing, suppress
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -17,6 +18,7 @@ from mmgraph.data.loaders import BatchLoader
 from mmgraph.data.ppr import PPRConfig
 from mmgraph.data.sampling import NeighborSampler, PPRSampler, Sampler
 from mmgraph.errors import InputError
+from mmgraph.memory import own_memory
 from mmgraph.testing.factories import make_graph
 
 
@@ -201,3 +203,57 @@ def test_bad_arguments_are_refused(nodes: Tensor | int, options: dict[str, int],
 def test_negative_steps_are_refused() -> None:
     with pytest.raises(InputError, match="step must not be negative, got -1"):
         BatchLoader(Recorder(), 5, batch_size=4, seed=0).batch(-1)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_workers_change_nothing(workers: int) -> None:
+    sampler = NeighborSampler(make_graph(60, 200), (3, 2))
+    plain = BatchLoader(sampler, 60, batch_size=9, seed=1, prefetch=0)
+    loader = BatchLoader(sampler, 60, batch_size=9, seed=1, prefetch=2 * workers, workers=workers)
+    expected = [content(plain.batch(step)) for step in range(20)]
+    assert [content(batch) for batch in loader.iterate(0, 20)] == expected
+    for steps in (range(20), range(1, 20, 3), [5, 4, 4, 19, 0, 7]):
+        assert [content(loader.ahead(step)) for step in steps] == [expected[step] for step in steps]
+    del loader
+    assert prefetch_threads() == []
+
+
+def test_ahead_prepares_the_next_steps_with_their_stride() -> None:
+    sampler = Recorder()
+    loader = BatchLoader(sampler, 20, batch_size=1, seed=0, prefetch=2)
+    loader.ahead(3)
+    loader.ahead(6)
+    loader._waiting[9].result()
+    loader._waiting[12].result()
+    calls = list(sampler.calls)
+    loader.ahead(9)
+    assert calls.count(loader.seeds(9).tolist()) == 1
+    assert sampler.calls.count(loader.seeds(9).tolist()) == 1  # it was there already
+    assert sorted(loader._waiting) == [12, 15]
+
+
+def test_an_error_in_a_thread_is_raised_where_its_batch_is_asked_for() -> None:
+    sampler = Recorder()
+    loader = BatchLoader(sampler, 20, batch_size=1, seed=0, prefetch=1)
+    loader.ahead(0)
+    loader._waiting[1].result()
+    sampler.fail_at = len(sampler.calls) + 1
+    loader.ahead(1)
+    assert isinstance(loader._waiting[2].exception(), RuntimeError)
+    with pytest.raises(RuntimeError, match="the sampler broke"):
+        loader.ahead(2)
+
+
+def test_memory_does_not_grow_over_epochs() -> None:
+    own = own_memory()
+    if own is None:
+        pytest.skip("the system does not tell the memory of a process")
+    sampler = NeighborSampler(make_graph(2000, 8000), (5, 3))
+    loader = BatchLoader(sampler, 2000, batch_size=400, seed=0, prefetch=2, workers=2)
+    sizes = []
+    for epoch in range(50):
+        for _ in loader.iterate(epoch * loader.steps_per_epoch, (epoch + 1) * loader.steps_per_epoch):
+            pass
+        sizes.append(own_memory() or 0)
+    slope = np.polyfit(np.arange(40), np.array(sizes[10:]) / 2**20, 1)[0]
+    assert slope < 1.0  # MiB per epoch; what is kept of the 3 MB of batches of an epoch would show

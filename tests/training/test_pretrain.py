@@ -30,7 +30,7 @@ from mmgraph.objectives.shortest_path import ShortestPathConfig
 from mmgraph.testing.factories import make_graph
 from mmgraph.training.config import DomainsConfig, PretrainConfig
 from mmgraph.training.pretrain import draw_schedule, pretrain, resolve_device, resume
-from mmgraph.training.tracking import read_metrics
+from mmgraph.training.tracking import MEASURED, read_metrics
 
 CONFIG = PretrainConfig(
     steps=12,
@@ -89,7 +89,7 @@ def assert_equal_runs(first: Path, second: Path) -> None:
     a, b = weights(first), weights(second)
     assert a.keys() == b.keys()
     assert all(torch.equal(a[key], b[key]) for key in a)
-    rows = [[{k: v for k, v in row.items() if k != "seconds"} for row in read_metrics(f)] for f in (first, second)]
+    rows = [[{k: v for k, v in row.items() if k not in MEASURED} for row in read_metrics(f)] for f in (first, second)]
     assert rows[0] == rows[1]
 
 
