@@ -16,7 +16,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # A layer may import the layers before it, and its own files.
 LAYERS: list[set[str]] = [
     {"errors"},
-    {"compiled", "files", "notebook", "seeding", "progress", "versions"},
+    {"compiled", "notebook", "seeding", "progress", "untrusted", "versions"},
+    {"archives", "files", "yaml_text"},
     {"config", "metrics"},
     {"data"},
     {"splits"},

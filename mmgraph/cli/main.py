@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, cast
 from mmgraph.cli.parser import Command, CommandModule
 from mmgraph.config import explain
 from mmgraph.errors import InputError, MissingExtraError, unknown_choice
+from mmgraph.untrusted import visible
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
@@ -64,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     state = _State()
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("mmgraph: %(message)s"))
+    handler.setFormatter(_VisibleFormatter("mmgraph: %(message)s"))
     logging.getLogger("mmgraph").addHandler(handler)
     try:
         with warnings.catch_warnings():
@@ -88,6 +89,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     finally:
         logging.getLogger("mmgraph").removeHandler(handler)
     return code
+
+
+class _VisibleFormatter(logging.Formatter):
+    """Log lines may name files and ids of strangers; these must not control the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(super().format(record))
 
 
 class _State:
@@ -147,7 +155,7 @@ def overview(group: str = "") -> str:
 
 
 def _fail(message: str, code: int = EXIT_ERROR, *, prefix: str = "mmgraph: error: ") -> int:
-    sys.stderr.write(prefix + re.sub(r"\s*\n\s*", " ", message.strip()) + "\n")
+    sys.stderr.write(prefix + visible(re.sub(r"\s*\n\s*", " ", message.strip())) + "\n")
     return code
 
 

@@ -1,0 +1,139 @@
+"""Files that strangers may have made: how much of them is read, and how what is wrong with them is told."""
+
+from __future__ import annotations
+
+import lzma
+import pickle
+import re
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import pyarrow as pa
+from safetensors import SafetensorError
+
+from mmgraph.errors import InputError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Place = TypeVar("Place")
+
+DAMAGED = (
+    *(ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError, EOFError, AssertionError),
+    *(MemoryError, SyntaxError, struct.error, zlib.error, lzma.LZMAError, zipfile.BadZipFile, pickle.PickleError),
+    *(pa.ArrowException, SafetensorError),
+)
+"""What the libraries that we read files with raise on damaged ones, and our own code on values of the wrong type."""
+
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufff9-\ufffb]"
+)
+"""Characters that move the cursor, colour the terminal, answer in place of the user or turn the order of letters."""
+
+
+def visible(text: str, *, form: str | None = None) -> str:
+    r"""Text for a terminal: what would control it is written as `\x1b` and the like, tabs and line ends stay.
+
+    Args:
+        text: Any text.
+        form: How a code point is written instead, for example `\u{:04x}` in JSON.
+    """
+    if form is None:
+        return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    return _UNSEEN.sub(lambda found: form.format(ord(found[0])), text)
+
+
+@contextmanager
+def reading(where: object, what: str) -> Iterator[None]:
+    """Tell in one line that a file is damaged, whatever a library or our own code makes of it.
+
+    Args:
+        where: The file or folder.
+        what: What was expected, for example `a graph`.
+
+    Raises:
+        InputError: In place of whatever a damaged file raises; the cause is attached. What the system says (no room, no
+            permission) passes.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except FileNotFoundError as error:
+        raise InputError(f"{error.filename or where}: file not found") from error
+    except (IsADirectoryError, NotADirectoryError) as error:
+        raise InputError(f"{error.filename or where}: expected a file: {error.strerror}") from error
+    except DAMAGED as error:
+        raise InputError(f"{where}: expected {what}, got: {reason(error)}") from error
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise InputError(f"{where}: expected {what}, got: {reason(error)}") from error  # of Arrow and Pillow
+
+
+def reads(what: str) -> Callable[[Callable[Concatenate[Place, P], R]], Callable[Concatenate[Place, P], R]]:
+    """`reading` for a function whose first argument is the file or folder.
+
+    Args:
+        what: What was expected, for example `a graph`.
+    """
+
+    def decorate(function: Callable[Concatenate[Place, P], R]) -> Callable[Concatenate[Place, P], R]:
+        @wraps(function)
+        def read(place: Place, /, *args: P.args, **options: P.kwargs) -> R:
+            with reading(place, what):
+                return function(place, *args, **options)
+
+        return read
+
+    return decorate
+
+
+def reason(error: BaseException) -> str:
+    """An error in one short line: what it says, or its name."""
+    text = " ".join(str(error).split())[:300]
+    if isinstance(error, KeyError):
+        return f"no {text}"
+    return text or type(error).__name__
+
+
+def limited_bytes(path: Path | str, limit: int) -> bytes:
+    """Content of a file that should be small.
+
+    Raises:
+        InputError: If the file is missing, a folder, or has more bytes than the limit.
+    """
+    try:
+        with open(path, "rb") as file:
+            content = file.read(limit + 1)
+    except FileNotFoundError:
+        raise InputError(f"{path}: file not found") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: expected a file, found a folder") from None
+    if len(content) > limit:
+        raise InputError(f"{path}: expected at most {limit:,} bytes")
+    return content
+
+
+def check_depth(value: Any, limit: int, where: object) -> None:
+    """Refuse values inside of values inside of values.
+
+    Args:
+        value: Lists and dictionaries of plain values.
+        limit: How many may lie inside of each other.
+        where: Named in the error.
+
+    Raises:
+        InputError: If there are more.
+    """
+    level, depth = [value], 0
+    while level := [item for item in level if isinstance(item, (dict, list))]:
+        depth += 1
+        if depth > limit:
+            raise InputError(f"{where}: expected at most {limit} levels of values inside of values")
+        level = [child for item in level for child in (item.values() if isinstance(item, dict) else item)]
