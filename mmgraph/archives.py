@@ -191,7 +191,7 @@ def decompress(path: Path, *, max_bytes: int = 2**32, limits: ArchiveLimits = LI
         ".lz4": lambda path: pa.input_stream(str(path), compression="lz4"),
         ".zst": lambda path: pa.input_stream(str(path), compression="zstd"),
     }
-    opener = openers.get(path.suffix, lambda path: path.open("rb"))
+    opener: Callable[[Path], Any] = openers.get(path.suffix, lambda path: path.open("rb"))
     most = min(max_bytes, limits.most(path.stat().st_size))
     out = io.BytesIO()
     try:

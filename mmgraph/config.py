@@ -16,7 +16,7 @@ from jsonargparse import ArgumentParser
 
 from mmgraph.errors import InputError, unknown_choice
 from mmgraph.files import atomic_path, content_digest
-from mmgraph.untrusted import limited_bytes
+from mmgraph.untrusted import limited_bytes, reads
 from mmgraph.yaml_text import MAX_YAML_BYTES, parse_yaml
 
 C = TypeVar("C")
@@ -37,6 +37,7 @@ def save_yaml(config: Any, path: Path | str) -> None:
         temporary.write_text(dump_yaml(config), encoding="utf-8")
 
 
+@reads("settings")
 def load_yaml(path: Path | str, cls: type[C]) -> C:
     """Read a config from a file; fields that the file leaves out keep their defaults.
 

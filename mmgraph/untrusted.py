@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import lzma
 import pickle
 import re
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import pyarrow as pa
 from safetensors import SafetensorError
@@ -21,12 +23,11 @@ from mmgraph.errors import InputError
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Place = TypeVar("Place")
 
 DAMAGED = (
     *(ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError, EOFError, AssertionError),
     *(MemoryError, SyntaxError, struct.error, zlib.error, lzma.LZMAError, zipfile.BadZipFile, pickle.PickleError),
-    *(pa.ArrowException, SafetensorError),
+    *(pa.ArrowException, SafetensorError, tokenize.TokenError),
 )
 """What the libraries that we read files with raise on damaged ones, and our own code on values of the wrong type."""
 
@@ -71,23 +72,24 @@ def reading(where: object, what: str) -> Iterator[None]:
     except DAMAGED as error:
         raise InputError(f"{where}: expected {what}, got: {reason(error)}") from error
     except OSError as error:
-        if error.errno is not None:
+        if error.errno not in (None, errno.EINVAL):
             raise
-        raise InputError(f"{where}: expected {what}, got: {reason(error)}") from error  # of Arrow and Pillow
+        # Errors of Arrow and Pillow have no number; a damaged file can ask for a place before its own beginning.
+        raise InputError(f"{where}: expected {what}, got: {reason(error)}") from error
 
 
-def reads(what: str) -> Callable[[Callable[Concatenate[Place, P], R]], Callable[Concatenate[Place, P], R]]:
+def reads(what: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """`reading` for a function whose first argument is the file or folder.
 
     Args:
         what: What was expected, for example `a graph`.
     """
 
-    def decorate(function: Callable[Concatenate[Place, P], R]) -> Callable[Concatenate[Place, P], R]:
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
         @wraps(function)
-        def read(place: Place, /, *args: P.args, **options: P.kwargs) -> R:
-            with reading(place, what):
-                return function(place, *args, **options)
+        def read(*args: P.args, **options: P.kwargs) -> R:
+            with reading(args[0] if args else next(iter(options.values()), what), what):
+                return function(*args, **options)
 
         return read
 

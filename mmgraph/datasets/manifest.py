@@ -11,6 +11,7 @@ from typing import Any
 
 from mmgraph.errors import InputError, first_few
 from mmgraph.files import file_digest, read_json, write_json
+from mmgraph.untrusted import reads
 
 FORMAT, VERSION = "mmgraph.dataset", 1
 MANIFEST = "dataset.json"
@@ -125,6 +126,7 @@ def _strangers(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.name not in ours) if folder.is_dir() else []
 
 
+@reads("a description of a dataset")
 def read_manifest(folder: Path) -> dict[str, Any]:
     """Content of `dataset.json`.
 

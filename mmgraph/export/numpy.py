@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from mmgraph.data.arrays import load_npy
 from mmgraph.errors import InputError
 from mmgraph.export.manifest import as_array, check_manifest, from_rows, make_manifest, to_rows
 from mmgraph.files import atomic_folder, read_json, write_json
@@ -38,10 +39,7 @@ def read_numpy(path: Path, *, verify: bool = True) -> EmbeddingTable:
         InputError: If a file is missing, damaged, or does not match the manifest.
     """
     manifest = check_manifest(read_json(path / MANIFEST), path / MANIFEST)
-    try:
-        array = np.load(path / VECTORS, mmap_mode="c", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path / VECTORS}: expected an array, got: {str(error).splitlines()[0]}") from None
+    array = load_npy(path / VECTORS, mmap_mode="c")
     if array.dtype != np.float32:
         raise InputError(f"{path / VECTORS}: expected float32, got {array.dtype}")
     try:

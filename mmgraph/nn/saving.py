@@ -21,6 +21,7 @@ from mmgraph.nn.encoder import EncoderConfig, GraphEncoder
 from mmgraph.nn.gnn import GNNConfig
 from mmgraph.nn.moe import MoEConfig
 from mmgraph.nn.sign import SignEncoder
+from mmgraph.untrusted import reads
 
 FORMAT = "mmgraph.encoder"
 VERSION = 2
@@ -66,6 +67,7 @@ def save_encoder(
     return folder
 
 
+@reads("a model")
 def load_encoder(folder: Path | str, *, device: torch.device | str = "cpu") -> Encoder:
     """Read a model folder; the model is in evaluation mode.
 
@@ -133,6 +135,7 @@ def _check_numbers(path: Path, value: Any, limit: int) -> None:
         raise InputError(f"{path}: expected sizes that fit {limit:,} weights, got {value}")
 
 
+@reads("a model")
 def load_extra(folder: Path | str) -> dict[str, Any]:
     """What was given to `save_encoder` as `extra`.
 

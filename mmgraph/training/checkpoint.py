@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from torch import nn
 
 from mmgraph.errors import InputError
 from mmgraph.files import atomic_path
+from mmgraph.untrusted import DAMAGED, reading, reason
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,10 @@ class Checkpoint:
             state = torch.load(path, map_location="cpu", weights_only=True)
         except FileNotFoundError:
             raise InputError(f"{path}: no checkpoint there; start the run with `mmgraph pretrain`") from None
-        except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, KeyError) as error:
-            raise InputError(f"{path}: the checkpoint is damaged ({str(error).splitlines()[0]})") from None
-        checkpoint = cls(**state)
+        except (*DAMAGED, OSError) as error:
+            raise InputError(f"{path}: the checkpoint is damaged ({reason(error)})") from None
+        with reading(path, "a checkpoint"):
+            checkpoint = cls(**state)
         if checkpoint.digest != digest:
             raise InputError(
                 f"{path}: the checkpoint belongs to another configuration or other graphs "
@@ -67,10 +68,11 @@ class Checkpoint:
 
     def restore(self, modules: dict[str, nn.Module], optimizer: torch.optim.Optimizer) -> None:
         """Put the state back into modules, optimiser and the global random state."""
-        for name, module in modules.items():
-            module.load_state_dict(self.modules[name])
-        optimizer.load_state_dict(self.optimizer)
-        set_rng(self.rng)
+        with reading("checkpoint", "the state of these modules and this optimiser"):
+            for name, module in modules.items():
+                module.load_state_dict(self.modules[name])
+            optimizer.load_state_dict(self.optimizer)
+            set_rng(self.rng)
 
     @classmethod
     def of(

@@ -10,6 +10,7 @@ from typing import Any
 
 from mmgraph.errors import InputError
 from mmgraph.files import atomic_path
+from mmgraph.untrusted import reads
 
 
 class Tracker:
@@ -53,6 +54,7 @@ class Tracker:
             self._writer.close()
 
 
+@reads("the metrics of a run")
 def read_metrics(folder: Path | str) -> list[dict[str, Any]]:
     """All logged steps of a run. A last line cut off by a kill is left out.
 

@@ -14,17 +14,25 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from mmgraph.archives import ArchiveLimits, decompress, extract_zip, safe_name, tar_members, zip_member
+from mmgraph.cli import output
 from mmgraph.cli.main import main
-from mmgraph.cli.output import write_json_line, write_line, write_table
+from mmgraph.cli.output import write_json_line, write_line
 from mmgraph.config import read_mapping
+from mmgraph.data.arrays import load_npy
 from mmgraph.data.image_files import image_size, open_image
 from mmgraph.encoders.images import load_rgb
 from mmgraph.errors import InputError
+from mmgraph.export.base import read_table, write_table
 from mmgraph.files import MAX_JSON_BYTES, read_json
+from mmgraph.formats.tables import read_tables
+from mmgraph.inference.table import EmbeddingTable
+from mmgraph.testing.factories import make_graph
 from mmgraph.untrusted import check_depth, reading, reads, visible
 from mmgraph.yaml_text import MAX_YAML_BYTES, parse_yaml
 
@@ -311,7 +319,7 @@ EVIL = "\x1b]0;title\x07\x1b[2J\x9b31m\u202egnp.exe\x7f"
 
 def test_nothing_controls_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_line(EVIL)
-    write_table([EVIL], [[EVIL]], title="t")
+    output.write_table([EVIL], [[EVIL]], title="t")
     write_json_line({"id": EVIL})
     assert main(["embed", "--graph", str(tmp_path / EVIL), "--run", str(tmp_path / EVIL), "--out", "x"]) == 2
     captured = capsys.readouterr()
@@ -359,3 +367,76 @@ def test_an_error_without_a_number_is_damage() -> None:
         raise OSError("Couldn't deserialize")
     with pytest.raises(InputError, match="x: expected a graph, got: MemoryError"), reading("x", "a graph"):
         raise MemoryError
+
+
+# -- arrays
+
+
+def npy(header: str, values: bytes = b"") -> bytes:
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + values
+
+
+@pytest.mark.parametrize("mmap_mode", [None, "c"])
+@pytest.mark.parametrize(
+    "header",
+    [
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999,)}\n",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (4611686018427387904, 4)}\n",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (-1,)}\n",
+        "{'descr': '|O', 'fortran_order': False, 'shape': (1,)}\n",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': ((1,),)}\n",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (1,), 'x': __import__('os')}\n",
+        "{'descr': '<f4', 'fortran_order': False,\n",
+        "[" * 5000,
+        "",
+    ],
+)
+def test_arrays_with_headers_that_lie(header: str, mmap_mode: Any, tmp_path: Path) -> None:
+    path = tmp_path / "a.npy"
+    path.write_bytes(npy(header, b"\0" * 16))
+    with pytest.raises(InputError, match="a.npy: expected ") as error:
+        load_npy(path, mmap_mode=mmap_mode)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_arrays_that_are_none(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npy.npz", a=np.ones(2))
+    (tmp_path / "empty").touch()
+    for name in ("a.npy.npz", "empty", "missing"):
+        with pytest.raises(InputError, match=f"{name}: "):
+            load_npy(tmp_path / name)
+    np.save(tmp_path / "good.npy", np.arange(6.0).reshape(2, 3))
+    assert load_npy(tmp_path / "good.npy").tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert isinstance(load_npy(tmp_path / "good.npy", mmap_mode="r"), np.memmap)
+
+
+# -- tables and XML
+
+
+@pytest.mark.parametrize("line", ["[" * 100_000, '{"id": ' + "1" * 5000 + "}"], ids=["brackets", "digits"])
+def test_json_lines_are_rows_that_are_bad(line: str, tmp_path: Path) -> None:
+    (tmp_path / "nodes.jsonl").write_text(f'{{"id": "a"}}\n{line}\n{{"id": "b"}}\n')
+    (tmp_path / "edges.csv").write_text("source,target\na,b\n")
+    with pytest.raises(InputError, match="nodes.jsonl, row 2: expected a JSON object, got: "):
+        read_tables(tmp_path)
+    assert read_tables(tmp_path, on_defect="quarantine").num_nodes == 2
+
+
+def test_a_line_that_fills_the_memory_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mmgraph.formats.tables.jsonl._LINE_BYTES", 1000)
+    with gzip.open(tmp_path / "nodes.jsonl.gz", "wb") as file:
+        file.write(b'{"id": "' + b"a" * 5000 + b'"}\n')
+    (tmp_path / "edges.csv").write_text("source,target\n")
+    with pytest.raises(InputError, match="nodes.jsonl.gz: cannot be read: a line has more than 1,000 bytes"):
+        read_tables(tmp_path)
+
+
+def test_entities_of_xml_are_not_expanded(tmp_path: Path) -> None:
+    path = tmp_path / "a.graphml"
+    graph = make_graph(4, 3)
+    write_table(EmbeddingTable.for_graph(graph, torch.ones(4, 2), model="m"), path, format="graphml", graph=graph)
+    laughs = "".join(f'<!ENTITY a{i} "{f"&a{i - 1};" * 10}">' for i in range(1, 10))
+    text = path.read_text().split("\n", 1)
+    path.write_text(f'{text[0]}\n<!DOCTYPE graphml [<!ENTITY a0 "ha">{laughs}]>\n{text[1].replace("Title", "&a9;")}')
+    with pytest.raises(InputError, match="a.graphml: expected a graph with embeddings, got: "):
+        read_table(path)
