@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-com
 # Tests have small tensors: a second thread costs more than it gives, many times more beside other work.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
-.PHONY: demo test slow lint format bench clean
+.PHONY: demo test slow lint format bench lock clean
 
 demo: $(VENV)/installed-demo
 	$(BIN)/mmgraph demo --out runs/demo
@@ -39,6 +39,9 @@ bench: $(VENV)/installed-dev
 	$(BIN)/python experiments/benchmarks/pretraining.py
 	$(BIN)/python experiments/benchmarks/filters.py
 	$(BIN)/python experiments/benchmarks/serving.py
+
+lock: $(VENV)/installed-dev
+	$(BIN)/python .ci/lock.py
 
 clean:
 	rm -rf $(VENV) runs

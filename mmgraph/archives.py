@@ -17,8 +17,8 @@ from typing import IO, Any
 
 import pyarrow as pa
 
-from mmgraph.errors import InputError
-from mmgraph.untrusted import reason, visible
+from mmgraph.errors import InputError, visible
+from mmgraph.untrusted import reason
 
 _COPY_BYTES = 1 << 20
 _DAMAGED = (

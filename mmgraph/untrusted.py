@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import lzma
 import pickle
-import re
 import struct
 import tokenize
 import zipfile
@@ -30,23 +29,6 @@ DAMAGED = (
     *(pa.ArrowException, SafetensorError, tokenize.TokenError),
 )
 """What the libraries that we read files with raise on damaged ones, and our own code on values of the wrong type."""
-
-_UNSEEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufff9-\ufffb]"
-)
-"""Characters that move the cursor, colour the terminal, answer in place of the user or turn the order of letters."""
-
-
-def visible(text: str, *, form: str | None = None) -> str:
-    r"""Text for a terminal: what would control it is written as `\x1b` and the like, tabs and line ends stay.
-
-    Args:
-        text: Any text.
-        form: How a code point is written instead, for example `\u{:04x}` in JSON.
-    """
-    if form is None:
-        return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
-    return _UNSEEN.sub(lambda found: form.format(ord(found[0])), text)
 
 
 @contextmanager

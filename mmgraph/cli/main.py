@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, cast
 
 from mmgraph.cli.parser import Command, CommandModule
 from mmgraph.config import explain
-from mmgraph.errors import InputError, MissingExtraError, unknown_choice
-from mmgraph.untrusted import visible
+from mmgraph.errors import InputError, MissingExtraError, unknown_choice, visible
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from mmgraph.untrusted import visible
+from mmgraph.errors import visible
 
 
 def write_line(text: str) -> None:

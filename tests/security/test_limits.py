@@ -27,13 +27,13 @@ from mmgraph.config import read_mapping
 from mmgraph.data.arrays import load_npy
 from mmgraph.data.image_files import image_size, open_image
 from mmgraph.encoders.images import load_rgb
-from mmgraph.errors import InputError
+from mmgraph.errors import InputError, visible
 from mmgraph.export.base import read_table, write_table
 from mmgraph.files import MAX_JSON_BYTES, read_json
 from mmgraph.formats.tables import read_tables
 from mmgraph.inference.table import EmbeddingTable
 from mmgraph.testing.factories import make_graph
-from mmgraph.untrusted import check_depth, reading, reads, visible
+from mmgraph.untrusted import check_depth, reading, reads
 from mmgraph.yaml_text import MAX_YAML_BYTES, parse_yaml
 
 SMALL = ArchiveLimits(entries=3, total_bytes=10_000, ratio=2, small_bytes=1_000)
@@ -440,3 +440,9 @@ def test_entities_of_xml_are_not_expanded(tmp_path: Path) -> None:
     path.write_text(f'{text[0]}\n<!DOCTYPE graphml [<!ENTITY a0 "ha">{laughs}]>\n{text[1].replace("Title", "&a9;")}')
     with pytest.raises(InputError, match="a.graphml: expected a graph with embeddings, got: "):
         read_table(path)
+
+
+def test_errors_are_one_line_whatever_was_found() -> None:
+    error = InputError("a.json: expected x, got a\nb\u2028c\x1b[2J\x85")
+    assert str(error) == r"a.json: expected x, got a\nb\u2028c\x1b[2J\x85"
+    assert len(str(error).splitlines()) == 1
