@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-com
 # Tests have small tensors: a second thread costs more than it gives, many times more beside other work.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
-.PHONY: demo test slow lint format bench faults clean
+.PHONY: demo test slow lint format bench faults lock clean
 
 demo: $(VENV)/installed-demo
 	$(BIN)/mmgraph demo --out runs/demo
@@ -43,6 +43,9 @@ bench: $(VENV)/installed-dev
 
 faults: $(VENV)/installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python experiments/faults/run.py --out experiments/faults/results.json
+
+lock: $(VENV)/installed-dev
+	$(BIN)/python .ci/lock.py
 
 clean:
 	rm -rf $(VENV) runs

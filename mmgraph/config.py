@@ -6,7 +6,7 @@ import dataclasses
 import re
 import typing
 from argparse import ArgumentError
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar
@@ -16,24 +16,10 @@ from jsonargparse import ArgumentParser
 
 from mmgraph.errors import InputError, unknown_choice
 from mmgraph.files import atomic_path, content_digest
+from mmgraph.untrusted import limited_bytes, reads
+from mmgraph.yaml_text import MAX_YAML_BYTES, parse_yaml
 
 C = TypeVar("C")
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """YAML without surprises: a key that occurs twice is an error, not the last one wins."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
-        seen = set()
-        for key_node, _ in node.value:
-            if not isinstance(key_node, yaml.ScalarNode):
-                continue  # the base class refuses keys that cannot be hashed
-            if key_node.value in seen:
-                raise yaml.MarkedYAMLError(
-                    problem=f"key {key_node.value!r} occurs twice", problem_mark=key_node.start_mark
-                )
-            seen.add(key_node.value)
-        return super().construct_mapping(node, deep=deep)
 
 
 def dump_yaml(config: Any) -> str:
@@ -51,6 +37,7 @@ def save_yaml(config: Any, path: Path | str) -> None:
         temporary.write_text(dump_yaml(config), encoding="utf-8")
 
 
+@reads("settings")
 def load_yaml(path: Path | str, cls: type[C]) -> C:
     """Read a config from a file; fields that the file leaves out keep their defaults.
 
@@ -69,21 +56,15 @@ def read_mapping(path: Path | str) -> dict[str, Any]:
     """Read a YAML file that holds one mapping; an empty file is an empty mapping.
 
     Raises:
-        InputError: If the file is missing, is not YAML, has a key twice or holds something else.
+        InputError: If the file is missing, is not YAML, has a key twice, holds something else, or is larger or nested
+            deeper than `mmgraph.yaml_text` reads.
     """
+    content = limited_bytes(path, MAX_YAML_BYTES)
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise InputError(f"{path}: file not found") from None
-    except (UnicodeDecodeError, IsADirectoryError) as error:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
         raise InputError(f"{path}: expected a YAML file, got: {error}") from None
-    try:
-        value = yaml.load(text, Loader=_StrictLoader)
-    except yaml.MarkedYAMLError as error:
-        line = "" if error.problem_mark is None else f"line {error.problem_mark.line + 1}: "
-        raise InputError(f"{path}: {line}{_one_line(error.problem or 'not valid YAML')}") from None
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: expected YAML, got: {_one_line(str(error))}") from None
+    value = parse_yaml(text, where=path)
     if value is None:
         return {}
     if not isinstance(value, dict):

@@ -25,6 +25,9 @@ from pathlib import Path
 from typing import Any
 
 from mmgraph.errors import InputError
+from mmgraph.untrusted import check_depth, limited_bytes
+
+MAX_JSON_BYTES, MAX_JSON_DEPTH = 2**26, 100
 
 
 def cache_folder(name: str) -> Path:
@@ -280,11 +283,13 @@ def read_json(path: Path | str) -> Any:
     """Read JSON.
 
     Raises:
-        InputError: If the file is missing or not JSON.
+        InputError: If the file is missing, not JSON, larger than `MAX_JSON_BYTES`, or nested deeper than
+            `MAX_JSON_DEPTH`.
     """
+    content = limited_bytes(path, MAX_JSON_BYTES)
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: file not found") from None
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        value = json.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError) as error:  # ValueError: also of numbers with thousands of digits
         raise InputError(f"{path}: expected JSON, got: {error}") from None
+    check_depth(value, MAX_JSON_DEPTH, path)
+    return value

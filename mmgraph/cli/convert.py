@@ -109,16 +109,15 @@ def _shown(options: dict[str, Any]) -> str:
 
 def _option(text: str) -> tuple[str, Any]:
     """Name and value of `features=clip`; numbers, true, false and lists are read as in YAML."""
-    import yaml
-
     from mmgraph.errors import InputError
+    from mmgraph.yaml_text import parse_yaml
 
     name, found, value = text.partition("=")
     if not (name and found):
         raise InputError(f"--option: expected name=value, got {text!r}")
     try:
-        return name.replace("-", "_"), yaml.safe_load(value)
-    except yaml.YAMLError:
+        return name.replace("-", "_"), parse_yaml(value, where=f"--option {name}")
+    except InputError:
         return name.replace("-", "_"), value
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, cast
 
 from mmgraph.cli.parser import Command, CommandModule
 from mmgraph.config import explain
-from mmgraph.errors import InputError, MissingExtraError, unknown_choice
+from mmgraph.errors import InputError, MissingExtraError, unknown_choice, visible
 from mmgraph.files import final_path
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     state = _State()
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("mmgraph: %(message)s"))
+    handler.setFormatter(_VisibleFormatter("mmgraph: %(message)s"))
     logging.getLogger("mmgraph").addHandler(handler)
     previous_hook, threading.excepthook = threading.excepthook, _tell_of_thread
     try:
@@ -93,6 +93,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         threading.excepthook = previous_hook
         logging.getLogger("mmgraph").removeHandler(handler)
     return code
+
+
+class _VisibleFormatter(logging.Formatter):
+    """Log lines may name files and ids of strangers; these must not control the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(super().format(record))
 
 
 class _State:
@@ -152,7 +159,7 @@ def overview(group: str = "") -> str:
 
 
 def _fail(message: str, code: int = EXIT_ERROR, *, prefix: str = "mmgraph: error: ") -> int:
-    sys.stderr.write(prefix + re.sub(r"\s*\n\s*", " ", message.strip()) + "\n")
+    sys.stderr.write(prefix + visible(re.sub(r"\s*\n\s*", " ", message.strip())) + "\n")
     return code
 
 

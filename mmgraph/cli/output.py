@@ -10,20 +10,22 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from mmgraph.errors import visible
+
 
 def write_line(text: str) -> None:
     """Write one line to standard output."""
-    sys.stdout.write(f"{text}\n")
+    sys.stdout.write(f"{visible(text)}\n")
 
 
 def note(text: str) -> None:
     """Write one line to standard error, where progress goes."""
-    sys.stderr.write(f"{text}\n")
+    sys.stderr.write(f"{visible(text)}\n")
 
 
 def write_json_line(value: Any) -> None:
     """Write a value as one line of JSON to standard output."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+    sys.stdout.write(visible(json.dumps(value, ensure_ascii=False), form=r"\u{:04x}") + "\n")
 
 
 def write_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "") -> None:
@@ -32,7 +34,7 @@ def write_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, tit
     table = Table(title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
     for index, column in enumerate(columns):
         numeric = bool(body) and all(isinstance(row[index], (int, float)) or row[index] == "" for row in body)
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        table.add_column(visible(column), justify="right" if numeric else "left", overflow="fold")
     for row in body:
         table.add_row(*(_text(cell) for cell in row))
     # Outside a terminal rich would assume 80 columns and fold everything.
@@ -45,7 +47,7 @@ def _text(cell: object) -> str:
         return f"{cell:.4f}"
     if isinstance(cell, int) and not isinstance(cell, bool):
         return f"{cell:,}"
-    return str(cell)
+    return visible(str(cell))
 
 
 def human_bytes(count: int) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from io import BytesIO
@@ -13,6 +15,7 @@ import torch
 from torch import Tensor
 
 from mmgraph.errors import InputError
+from mmgraph.untrusted import reading
 
 _CHUNK_ROWS = 65_536
 _CHUNK_BYTES = 2**20
@@ -74,6 +77,31 @@ def array_entry(stem: str, dtype: torch.dtype, shape: Sequence[int]) -> dict[str
     return {"file": f"{stem}.npy", "dtype": str(dtype).removeprefix("torch."), "shape": list(shape)}
 
 
+def load_npy(path: Path, *, mmap_mode: Literal["r", "c"] | None = None) -> np.ndarray:
+    """Read or map a `.npy` file, after its header was compared with the size of the file.
+
+    Numpy makes room for as many values as the header says before it reads the first.
+
+    Args:
+        path: The file.
+        mmap_mode: As of `numpy.load`.
+
+    Raises:
+        InputError: If it is no such file, holds objects, or is shorter than its header says.
+    """
+    with reading(path, "an array"):
+        with open(path, "rb") as file:
+            major = np.lib.format.read_magic(file)[0]
+            read_header = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}[major]
+            shape, _, dtype = read_header(file)
+            left = os.fstat(file.fileno()).st_size - file.tell()
+        needed = math.prod(shape) * dtype.itemsize
+        if not 0 <= needed <= left:
+            raise ValueError(f"a header that says {needed:,} bytes of values, and {left:,} bytes")
+        content: np.ndarray = np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
+        return content
+
+
 def read_array(path: Path, entry: Mapping[str, Any], *, mmap: bool | Literal["read"]) -> Tensor:
     """Read a file written by `write_array`.
 
@@ -88,13 +116,10 @@ def read_array(path: Path, entry: Mapping[str, Any], *, mmap: bool | Literal["re
         InputError: If the file is missing, no array, or has another shape or dtype than the entry.
     """
     shape = tuple(entry["shape"])
-    try:
-        # An empty file cannot be mapped. Mode "c" gives writable pages that never reach the file.
-        mode: Literal["r", "c"] = "r" if mmap == "read" else "c"
-        values = np.load(path, mmap_mode=mode if mmap and 0 not in shape else None, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path}: expected an array, got: {error}") from None
-    with warnings.catch_warnings():
+    # An empty file cannot be mapped. Mode "c" gives writable pages that never reach the file.
+    mode: Literal["r", "c"] = "r" if mmap == "read" else "c"
+    values = load_npy(path, mmap_mode=mode if mmap and 0 not in shape else None)
+    with reading(path, "an array"), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         tensor = torch.from_numpy(np.asarray(values))
     tensor = tensor.view(torch.bfloat16) if entry["dtype"] == "bfloat16" else tensor

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mmgraph.data.arrays import load_npy
 from mmgraph.data.csr import CSR
 from mmgraph.errors import InputError
 from mmgraph.files import atomic_path, content_digest, remove_leftovers, write_json
@@ -183,8 +184,8 @@ class PPRTable:
             return None
         for path in sorted(self.folder.glob(f"{number:05d}-*.npy")):
             try:
-                content: np.ndarray = np.load(path, allow_pickle=False)
-            except (OSError, ValueError, EOFError):
+                content = load_npy(path)
+            except (InputError, OSError):
                 content = np.empty(0)
             if path.name == _file_name(number, content):
                 return _map(path)
@@ -209,8 +210,7 @@ class PPRTable:
 
 
 def _map(path: Path) -> np.ndarray:
-    content: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-    return content
+    return load_npy(path, mmap_mode="r")
 
 
 def _file_name(number: int, content: np.ndarray) -> str:

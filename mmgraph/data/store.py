@@ -22,6 +22,7 @@ from mmgraph.data.relation import Relation
 from mmgraph.errors import InputError, first_few
 from mmgraph.files import atomic_folder, content_digest, file_digest, read_json, write_json
 from mmgraph.sealed import is_canonical
+from mmgraph.untrusted import reads
 
 FORMAT, VERSION = "mmgraph.graph", 1
 MANIFEST = "graph.json"
@@ -90,6 +91,7 @@ def file_stem(kind: str, number: int, name: str) -> str:
     return f"{kind}_{number}_{re.sub(r'[^0-9A-Za-z]+', '-', name)[:40].strip('-') or 'x'}"
 
 
+@reads("an encoded graph")
 def load_graph(folder: Path | str, *, mmap: bool | Literal["read"] = True, verify: bool = True) -> MultimodalGraph:
     """Open a graph written by `save_graph`.
 

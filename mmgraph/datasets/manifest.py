@@ -12,6 +12,7 @@ from typing import Any
 from mmgraph.errors import InputError, first_few
 from mmgraph.files import file_digest
 from mmgraph.sealed import check_digests, digests_of, read_sealed_json, write_sealed_json
+from mmgraph.untrusted import reads
 
 FORMAT, VERSION = "mmgraph.dataset", 1
 MANIFEST = "dataset.json"
@@ -130,6 +131,7 @@ def _strangers(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.name not in ours) if folder.is_dir() else []
 
 
+@reads("a description of a dataset")
 def read_manifest(folder: Path) -> dict[str, Any]:
     """Content of `dataset.json`.
 

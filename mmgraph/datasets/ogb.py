@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import tempfile
-import zipfile
 from pathlib import Path
 
+from mmgraph.archives import extract_zip
 from mmgraph.datasets.base import BuildOptions
 from mmgraph.datasets.manifest import BuildRecord
 from mmgraph.datasets.published import write_published
@@ -80,11 +80,10 @@ def fetch(name: str, cache: Path, url: str) -> Path:
     )
     with tempfile.TemporaryDirectory(dir=cache, prefix=f".{name}-") as temporary:
         try:
-            with zipfile.ZipFile(archive) as file:
-                file.extractall(temporary)
-        except zipfile.BadZipFile as error:
+            extract_zip(archive, Path(temporary))
+        except InputError:
             archive.unlink()
-            raise InputError(f"{archive}: expected an archive, got: {error}") from None
+            raise
         inside = [path for path in Path(temporary).iterdir() if (path / "raw").is_dir()]
         if len(inside) != 1:
             raise InputError(f"{archive}: expected one folder with a folder raw in it, found {len(inside)}")

@@ -6,11 +6,11 @@ import os
 import subprocess
 import sys
 import tempfile
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmgraph.archives import zip_member
 from mmgraph.errors import InputError, require
 from mmgraph.files import atomic_path, content_digest, file_digest
 from mmgraph.progress import console
@@ -107,11 +107,7 @@ def read_member(path: Path, member: str) -> bytes:
     Raises:
         InputError: If the wheel has no such file.
     """
-    with zipfile.ZipFile(path) as archive:
-        try:
-            return archive.read(member)
-        except KeyError:
-            raise InputError(f"{path}: expected the file {member} inside, found none") from None
+    return zip_member(path, member)
 
 
 def _verified(path: Path, wheel: Wheel) -> Path:

@@ -20,6 +20,7 @@ from mmgraph.files import file_digest
 from mmgraph.formats.bundle import Bundle
 from mmgraph.formats.pyg import bundle_from_pyg
 from mmgraph.formats.safe_pickle import load_pickle
+from mmgraph.untrusted import reads
 
 PARTS = ("x", "tx", "allx", "y", "ty", "ally", "graph", "test.index")
 NUM_VALID = 500
@@ -133,6 +134,7 @@ def fetch_files(name: str, cache: Path) -> Path:
     return cache
 
 
+@reads("files of Planetoid")
 def read_planetoid(raw: Path, name: str) -> Bundle:
     """Read the files of a dataset.
 

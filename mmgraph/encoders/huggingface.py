@@ -24,7 +24,7 @@ POOLINGS: tuple[Pooling, ...] = ("mean", "cls", "pooler")
 class HuggingFaceTextEncoder(ModalityEncoder):
     """A transformer over tokens, pooled to one vector per text.
 
-    A batch is padded to its longest text only. Tokens beyond `max_length` are dropped and the text is counted as
+    Weights are read from safetensors only, and code that lies beside them is never run. A batch is padded to its longest text only. Tokens beyond `max_length` are dropped and the text is counted as
     truncated. The key of the feature space ends in the first digits of the weights' digest, so that two models
     never share a projection by their folder's name.
 
@@ -35,6 +35,7 @@ class HuggingFaceTextEncoder(ModalityEncoder):
         normalize: Scale vectors to unit length.
         max_length: Longest text in tokens, special ones included; by default what the model allows.
         device: Where the network runs.
+        download: Fetch from the hub what is not on this machine yet.
 
     Raises:
         InputError: If the model cannot be loaded or an option does not fit it.
@@ -50,13 +51,16 @@ class HuggingFaceTextEncoder(ModalityEncoder):
         normalize: bool = False,
         max_length: int | None = None,
         device: torch.device | str = "cpu",
+        download: bool = True,
     ) -> None:
         check_pooling(path, pooling)
         transformers = require("transformers", extra="encoders")
         self._pooling, self._normalize, self.device = pooling, normalize, torch.device(device)
         with loading(path):
-            model = transformers.AutoModel.from_pretrained(path, **_load_options(path)).float()
-            tokenizer = transformers.AutoTokenizer.from_pretrained(path, **_load_options(path))
+            model = transformers.AutoModel.from_pretrained(
+                path, use_safetensors=True, **_load_options(path, download)
+            ).float()
+            tokenizer = transformers.AutoTokenizer.from_pretrained(path, **_load_options(path, download))
         self.max_length = _max_length(path, max_length, model.config, tokenizer)
         self._set_tokenizer(path, tokenizer)
         weights = weights_digest(model)
@@ -125,21 +129,28 @@ class HuggingFaceImageEncoder(ImageEncoder):
         path: Local folder, or an id on the hub.
         pooling: The first token (`cls`), `mean` over tokens or places, or the model's own `pooler`.
         device: Where the network runs.
+        download: Fetch from the hub what is not on this machine yet.
 
     Raises:
         InputError: If the model cannot be loaded or the pooling does not fit it.
         MissingExtraError: If transformers or Pillow is missing.
     """
 
-    def __init__(self, path: Path | str, *, pooling: Pooling = "cls", device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self, path: Path | str, *, pooling: Pooling = "cls", device: torch.device | str = "cpu", download: bool = True
+    ) -> None:
         check_pooling(path, pooling)
         for module in ("PIL", "torchvision"):
             require(module, extra="encoders")
         transformers = require("transformers", extra="encoders")
         self._pooling, self.device = pooling, torch.device(device)
         with loading(path):
-            model = transformers.AutoModel.from_pretrained(path, **_load_options(path)).float()
-            self._processor: Any = transformers.AutoImageProcessor.from_pretrained(path, **_load_options(path))
+            model = transformers.AutoModel.from_pretrained(
+                path, use_safetensors=True, **_load_options(path, download)
+            ).float()
+            self._processor: Any = transformers.AutoImageProcessor.from_pretrained(
+                path, **_load_options(path, download)
+            )
         weights = weights_digest(model)
         self._model: Any = freeze(model, device)
         identity = {
@@ -227,8 +238,9 @@ def loading(path: Path | str) -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _load_options(path: Path | str) -> dict[str, Any]:
-    return {"local_files_only": True} if Path(path).is_dir() else {}
+def _load_options(path: Path | str, download: bool) -> dict[str, Any]:
+    """Options of every `from_pretrained`: code beside the weights is never run, and transformers does not ask to."""
+    return {"trust_remote_code": False, "local_files_only": not download or Path(path).is_dir()}
 
 
 def _max_length(path: Path | str, wanted: int | None, config: Any, tokenizer: Any) -> int:

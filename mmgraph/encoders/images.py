@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmgraph.data.image_files import DAMAGED, one_line
+from mmgraph.data.image_files import open_image
 from mmgraph.encoders.base import EncodedItems, ModalityEncoder
 from mmgraph.errors import InputError, require
 
@@ -33,20 +33,12 @@ def load_rgb(path: Path | str, *, size: int | None = None) -> Image:
         InputError: If the file is missing, truncated or no image; the message says which.
     """
     require("PIL", extra="encoders")
-    import PIL.Image
     import PIL.ImageOps
 
-    try:
-        with PIL.Image.open(path) as image:
-            if size is not None:
-                image.draft(None, (2 * size, 2 * size))
-            return _on_white(_eight_bit(PIL.ImageOps.exif_transpose(image)))
-    except PIL.Image.DecompressionBombError as error:
-        raise InputError(f"{path}: image too large: {one_line(error)}") from error
-    except FileNotFoundError:
-        raise InputError(f"{path}: file not found") from None
-    except DAMAGED as error:
-        raise InputError(f"{path}: not a readable image: {one_line(error)}") from error
+    with open_image(path) as image:
+        if size is not None:
+            image.draft(None, (2 * size, 2 * size))
+        return _on_white(_eight_bit(PIL.ImageOps.exif_transpose(image)))
 
 
 def _eight_bit(image: Image) -> Image:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import json
 import pickle
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,8 @@ class OpenClipTextEncoder(ModalityEncoder):
         open_clip = require("open_clip", extra="encoders")
         self.device = torch.device(device)
         self._model: Any = freeze(model, device)
-        self._tokenizer: Any = open_clip.get_tokenizer(architecture)
+        with _no_code_of_others():
+            self._tokenizer: Any = open_clip.get_tokenizer(architecture)
         self._context_length: int = model.context_length
         # what the tokeniser writes after the end of a text
         self._pad_id = int(self._tokenizer([""], context_length=self._context_length + 1)[0, -1])
@@ -129,6 +131,20 @@ _LOADING = (
 """What open_clip raises for a checkpoint that is damaged or belongs to another architecture."""
 
 
+@contextmanager
+def _no_code_of_others() -> Iterator[None]:
+    """Let transformers refuse code beside a text tower, where it would ask on the terminal whether to run it.
+
+    A configuration of open_clip may name any model of transformers as its text tower, and open_clip passes no option.
+    """
+    module: Any = require("transformers.dynamic_module_utils", extra="encoders")
+    before, module.TIME_OUT_REMOTE_CODE = module.TIME_OUT_REMOTE_CODE, 0
+    try:
+        yield
+    finally:
+        module.TIME_OUT_REMOTE_CODE = before
+
+
 def _load(architecture: str, weights: str) -> tuple[Any, Any, dict[str, str]]:
     open_clip = require("open_clip", extra="encoders")
     name = f"openclip:{architecture}" + (f"@{weights}" if weights else "")
@@ -136,9 +152,10 @@ def _load(architecture: str, weights: str) -> tuple[Any, Any, dict[str, str]]:
     if not local:
         _check_choice(open_clip, name, architecture, weights)
     try:
-        model, _, preprocess = open_clip.create_model_and_transforms(
-            architecture, pretrained=weights or None, precision="fp32", weights_only=True, require_pretrained=True
-        )
+        with _no_code_of_others():
+            model, _, preprocess = open_clip.create_model_and_transforms(
+                architecture, pretrained=weights or None, precision="fp32", weights_only=True, require_pretrained=True
+            )
     except _LOADING as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"encoder {name!r}: cannot load it: {reason}") from error

@@ -29,7 +29,7 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
 
 
 def load_encoder_by_name(
-    name: str, *, modality: str | None = None, device: torch.device | str = "cpu"
+    name: str, *, modality: str | None = None, device: torch.device | str = "cpu", download: bool = True
 ) -> ModalityEncoder:
     """Load a frozen encoder.
 
@@ -41,6 +41,8 @@ def load_encoder_by_name(
         name: One of `ENCODERS`.
         modality: `text` or `image`, where the model has both or does not say.
         device: Where the network runs.
+        download: Fetch from a hub what is not on this machine yet. False where the name comes from a file, not from the
+            user: whoever made the file must not choose what is fetched.
 
     Raises:
         InputError: If the name, an option or the modality is wrong, or the weights cannot be loaded.
@@ -55,9 +57,9 @@ def load_encoder_by_name(
     elif kind == "efficientnet-lite0" and not rest:
         encoder = _efficientnet(name, query, device)
     elif kind == "openclip" and rest:
-        encoder = _openclip(name, query, target, modality, device)
+        encoder = _openclip(name, query, target, modality, device, download)
     elif kind == "hf" and rest:
-        encoder = _huggingface(name, query, target, modality, device)
+        encoder = _huggingface(name, query, target, modality, device, download)
     else:
         raise unknown_choice("encoder", name, ENCODERS)
     if modality is not None and encoder.spec.modality != modality:
@@ -84,11 +86,17 @@ def _efficientnet(name: str, query: str, device: torch.device | str) -> Modality
     return EfficientNetEncoder(**options, device=device)
 
 
-def _openclip(name: str, query: str, target: str, modality: str | None, device: torch.device | str) -> ModalityEncoder:
+def _openclip(
+    name: str, query: str, target: str, modality: str | None, device: torch.device | str, download: bool
+) -> ModalityEncoder:
     _parse_options(name, query, "openclip")
     from mmgraph.encoders.openclip import OpenClipImageEncoder, OpenClipTextEncoder
 
     architecture, _, weights = target.partition("@")
+    if not download and architecture.startswith("hf-hub:"):
+        raise InputError(
+            f"encoder {name!r}: it is named by a file and lies on a hub; fetch it yourself and name its folder"
+        )
     if modality == "text":
         return OpenClipTextEncoder(architecture, weights, device=device)
     if modality == "image":
@@ -97,16 +105,20 @@ def _openclip(name: str, query: str, target: str, modality: str | None, device: 
 
 
 def _huggingface(
-    name: str, query: str, target: str, modality: str | None, device: torch.device | str
+    name: str, query: str, target: str, modality: str | None, device: torch.device | str, download: bool
 ) -> ModalityEncoder:
     from mmgraph.encoders.huggingface import HuggingFaceImageEncoder, HuggingFaceTextEncoder
 
     if modality is None:
         modality = "image" if (Path(target) / "preprocessor_config.json").is_file() else "text"
     if modality == "text":
-        return HuggingFaceTextEncoder(target, **_parse_options(name, query, "hf text"), device=device)
+        return HuggingFaceTextEncoder(
+            target, **_parse_options(name, query, "hf text"), device=device, download=download
+        )
     if modality == "image":
-        return HuggingFaceImageEncoder(target, **_parse_options(name, query, "hf image"), device=device)
+        return HuggingFaceImageEncoder(
+            target, **_parse_options(name, query, "hf image"), device=device, download=download
+        )
     raise InputError(f"encoder {name!r}: modality must be text or image, got {modality!r}")
 
 

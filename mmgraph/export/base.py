@@ -15,6 +15,7 @@ from mmgraph.export.store import Store
 from mmgraph.export.table_store import TableStore
 from mmgraph.export.upsert import check_compatible, merge_tables
 from mmgraph.inference.table import EmbeddingTable
+from mmgraph.untrusted import reads
 
 
 def write_table(
@@ -102,6 +103,7 @@ def _upsert(table: EmbeddingTable, path: Path, format: str, options: dict[str, A
     _load(kind.write)(merged, path, overwrite=True, **options)
 
 
+@reads("a store")
 def open_store(
     path: Path | str, *, model: str | None = None, dim: int | None = None, metric: str | None = "cosine"
 ) -> Store:
@@ -126,6 +128,7 @@ def open_store(
     return store
 
 
+@reads("embeddings")
 def read_table(path: Path | str, *, verify: bool = True) -> EmbeddingTable:
     """Read a table in whatever format it was written.
 
@@ -144,6 +147,7 @@ def read_table(path: Path | str, *, verify: bool = True) -> EmbeddingTable:
         return store.table(verify=verify)
 
 
+@reads("embeddings")
 def format_of(path: Path | str) -> str:
     """Format in which a file or folder was written.
 

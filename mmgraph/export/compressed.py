@@ -16,6 +16,7 @@ import torch
 from mmgraph.compression.codec import Codec, Codes, bytes_per_vector
 from mmgraph.compression.form import Form
 from mmgraph.compression.scan import CodeIndex
+from mmgraph.data.arrays import load_npy
 from mmgraph.errors import InputError
 from mmgraph.export.folder import read_manifest, store_folder
 from mmgraph.export.projected import CODEC, ProjectedStore, upsert_projected, write_projected
@@ -157,8 +158,4 @@ def _file(name: str) -> str:
 
 
 def _mapped(path: Path) -> np.ndarray:
-    try:
-        array: np.ndarray = np.load(path, mmap_mode="c", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: expected an array, got: {str(error).splitlines()[0]}") from None
-    return array
+    return load_npy(path, mmap_mode="c")

@@ -10,6 +10,8 @@ The folder holds `index.faiss`; number `i` of the index is row `i` of `ids.parqu
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from mmgraph.export.manifest import as_array
 from mmgraph.export.store import Store
 from mmgraph.inference.search import SCORES_PER_CHUNK, top_k, unit_rows
 from mmgraph.inference.table import EmbeddingTable
+from mmgraph.untrusted import reason
 
 INDEX = "index.faiss"
 HNSW_LINKS, HNSW_BUILD, HNSW_SEARCH = 32, 200, 128
@@ -141,6 +144,24 @@ def _write(index: Any, table: EmbeddingTable, path: Path, store: str, overwrite:
         faiss.write_index(index, str(folder / INDEX))
 
 
+_TABLE_BYTES = 2**28
+"""Tables of products that IVF-PQ computes when it is opened; they are not in the file."""
+
+
+@contextmanager
+def _limits(faiss: Any, path: Path) -> Iterator[None]:
+    """No array of an index is much larger than its file; faiss would make room for what a damaged file says."""
+    if not hasattr(faiss, "set_deserialization_vector_byte_limit"):  # before faiss 1.14
+        yield
+        return
+    before = faiss.get_deserialization_vector_byte_limit()
+    faiss.set_deserialization_vector_byte_limit(max(path.stat().st_size, _TABLE_BYTES))
+    try:
+        yield
+    finally:
+        faiss.set_deserialization_vector_byte_limit(before)
+
+
 class FaissStore(Store):
     """Any of the three indexes, opened again."""
 
@@ -148,9 +169,10 @@ class FaissStore(Store):
         super().__init__(path)
         faiss = require("faiss", extra="faiss")
         try:
-            self.index = faiss.read_index(str(path / INDEX))
-        except RuntimeError as error:
-            raise InputError(f"{path / INDEX}: expected a faiss index, got: {str(error).splitlines()[0]}") from None
+            with _limits(faiss, path / INDEX):
+                self.index = faiss.read_index(str(path / INDEX))
+        except (RuntimeError, MemoryError, OSError) as error:
+            raise InputError(f"{path / INDEX}: expected a faiss index, got: {reason(error)}") from None
         found = "cosine" if self.index.metric_type == faiss.METRIC_INNER_PRODUCT else self.index.metric_type
         self._check("metric", found, "cosine")
         self._check("dim", self.index.d, self.dim)

@@ -20,6 +20,7 @@ from mmgraph.data.graph import MultimodalGraph
 from mmgraph.data.neighbourhood import neighbourhood_of
 from mmgraph.export.filter_parser import Comparison, Condition, Junction, Membership, Missing, Not, Within, fail, parse
 from mmgraph.export.filter_values import compare, is_one_of, one_array, read_column
+from mmgraph.untrusted import reading
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ class Filter:
             InputError: If a column is unknown, a value is of another kind than its column, or `within` has no graph or
                 an id that the graph lacks. The message names the position in the filter.
         """
-        found = _evaluate(self.condition, rows, graph)
+        with reading("filter", "values that can be compared with the columns"):
+            found = _evaluate(self.condition, rows, graph)
         positions: np.ndarray = np.flatnonzero(found.fill_null(False).to_numpy(zero_copy_only=False))
         return positions
 

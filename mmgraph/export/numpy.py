@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from mmgraph.data.arrays import load_npy
 from mmgraph.errors import InputError
 from mmgraph.export.manifest import as_array, check_manifest, from_rows, make_manifest, to_rows
 from mmgraph.files import atomic_folder
@@ -41,10 +42,7 @@ def read_numpy(path: Path, *, verify: bool = True) -> EmbeddingTable:
     manifest = check_manifest(read_sealed_json(path / MANIFEST), path / MANIFEST)
     if verify:
         check_digests(path, manifest.get("digests", {}), source=path / MANIFEST)
-    try:
-        array = np.load(path / VECTORS, mmap_mode="c", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path / VECTORS}: expected an array, got: {str(error).splitlines()[0]}") from None
+    array = load_npy(path / VECTORS, mmap_mode="c")
     if array.dtype != np.float32:
         raise InputError(f"{path / VECTORS}: expected float32, got {array.dtype}")
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +46,10 @@ class UsearchStore(Store):
         super().__init__(path)
         usearch = require("usearch.index", extra="usearch")
         try:
+            if (path / INDEX).is_file():
+                self._check_header(path / INDEX, usearch.Index.metadata(str(path / INDEX)) or {})
             index = usearch.Index.restore(str(path / INDEX)) if (path / INDEX).is_file() else None
-        except RuntimeError:
+        except (RuntimeError, MemoryError):
             index = None
         if index is None:
             raise InputError(f"{path / INDEX}: expected a USearch index")
@@ -54,6 +58,15 @@ class UsearchStore(Store):
         self._check("dim", index.ndim, self.dim)
         self._check("count", len(index), self.count)
         index.expansion_search = SEARCH  # not part of the file
+
+    def _check_header(self, path: Path, found: Mapping[str, Any]) -> None:
+        """Compare what the file says about sizes with the manifest and the file, before the library makes room."""
+        with open(path, "rb") as file:
+            start = file.read(8)
+        rows, width = struct.unpack("<II", start) if len(start) == 8 else (0, 0)
+        told = found.get("dimensions"), found.get("count_present"), rows, width
+        if told != (self.dim, self.count, self.count, 4 * self.dim) or path.stat().st_size < rows * width:
+            raise InputError(f"{path}: expected {self.count:,} vectors of {self.dim} numbers, got {told}")
 
     def _vectors_at(self, positions: np.ndarray) -> np.ndarray:
         return np.asarray(self.index.get(np.ascontiguousarray(positions, dtype=np.uint64)), dtype=np.float32)

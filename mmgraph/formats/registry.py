@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from mmgraph.errors import InputError, first_few, unknown_choice
 from mmgraph.formats.bundle import Bundle
+from mmgraph.untrusted import reads
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ FORMATS: Mapping[str, Format] = {
 }
 
 
+@reads("files of a public format")
 def read_format(folder: Path | str, format: str | None = None, *, name: str | None = None, **options: Any) -> Bundle:
     """Read a folder in a public format.
 
@@ -100,6 +102,7 @@ def write_format(bundle: Bundle, folder: Path | str, format: str, *, overwrite: 
     chosen.function("write")(bundle, folder, overwrite=overwrite, **options)
 
 
+@reads("files of a public format")
 def detect_format(folder: Path | str) -> str:
     """Name of the format that the files of a folder are in.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 import re
-import struct
 import warnings
 import zipfile
 from collections import OrderedDict, defaultdict
@@ -16,11 +15,9 @@ import torch
 
 from mmgraph.errors import InputError
 from mmgraph.formats.pickled_arrays import NUMPY_NAMES, plain_arrays
+from mmgraph.untrusted import DAMAGED
 
-_DAMAGED = (
-    *(pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError, OSError, struct.error, MemoryError),
-    *(ValueError, IndexError, KeyError, TypeError, AttributeError, AssertionError),
-)
+_DAMAGED = (*DAMAGED, OSError)
 """What unpicklers raise on bytes that are no pickle, and on whatever they refuse."""
 
 _GLOBAL = re.compile(r"GLOBAL (\S+)")
@@ -40,7 +37,7 @@ def load_pt(path: Path | str) -> Any:
         InputError: If the file is missing, damaged, or asks for anything else.
     """
     path = _existing(path)
-    options: dict[str, Any] = {"map_location": "cpu", "mmap": zipfile.is_zipfile(path)}
+    options: dict[str, Any] = {"map_location": "cpu", "mmap": _is_zip(path)}
     names = [(value, name) for name, value in NUMPY_NAMES.items()]
     try:
         with torch.serialization.safe_globals([bytes, *names]), warnings.catch_warnings():
@@ -66,6 +63,13 @@ def load_pickle(path: Path | str) -> Any:
         with path.open("rb") as file:
             return plain_arrays(_Unpickler(file, encoding="latin1").load())
     except _DAMAGED as error:
+        raise _refused(path, error) from None
+
+
+def _is_zip(path: Path) -> bool:
+    try:
+        return zipfile.is_zipfile(path)
+    except _DAMAGED as error:  # it looks at more than the first bytes
         raise _refused(path, error) from None
 
 

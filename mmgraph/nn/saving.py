@@ -22,6 +22,7 @@ from mmgraph.nn.gnn import GNNConfig
 from mmgraph.nn.moe import MoEConfig
 from mmgraph.nn.sign import SignEncoder
 from mmgraph.sealed import check_digest, read_sealed_json, write_sealed_json
+from mmgraph.untrusted import reads
 
 FORMAT, WEIGHTS = "mmgraph.encoder", "model.safetensors"
 VERSION = 2
@@ -68,6 +69,7 @@ def save_encoder(
     return folder
 
 
+@reads("a model")
 def load_encoder(folder: Path | str, *, device: torch.device | str = "cpu") -> Encoder:
     """Read a model folder; the model is in evaluation mode.
 
@@ -137,6 +139,7 @@ def _check_numbers(path: Path, value: Any, limit: int) -> None:
         raise InputError(f"{path}: expected sizes that fit {limit:,} weights, got {value}")
 
 
+@reads("a model")
 def load_extra(folder: Path | str) -> dict[str, Any]:
     """What was given to `save_encoder` as `extra`.
 

@@ -113,7 +113,7 @@ class Plane:
             _, errors = self._child.communicate()
             if self._child.returncode:
                 raise RuntimeError(f"t-SNE failed: {errors.decode(errors='replace').strip()[-200:]}")
-            points: NDArray[np.float32] = np.load(target)
+            points: NDArray[np.float32] = np.load(target, allow_pickle=False)
             return points
 
     def _vectors(self, positions: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -18,7 +18,7 @@ from mmgraph.report.map import project
 def main(source: str, target: str) -> None:
     """Place vectors `[n, dim]` of a file on a plane, `[n, 2]`."""
     os.nice(5)
-    np.save(target, project(np.load(source), seed=0).astype(np.float32))
+    np.save(target, project(np.load(source, allow_pickle=False), seed=0).astype(np.float32))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import IO
 
-from mmgraph.data.image_files import DAMAGED
+from mmgraph.data.image_files import DAMAGED, webp_size
 from mmgraph.errors import InputError, require
 from mmgraph.serve.failures import Refusal
 
@@ -29,7 +29,7 @@ def header_size(source: Path | IO[bytes]) -> tuple[int, int]:
         start = file.read(32)
         file.seek(0)
         if start[:4] == b"RIFF":
-            return _webp_size(start)
+            return webp_size(start)
         try:
             with PIL.Image.open(file, formats=FORMATS) as image:
                 width, height = image.size
@@ -38,26 +38,6 @@ def header_size(source: Path | IO[bytes]) -> tuple[int, int]:
             raise InputError("too many pixels") from None
         except DAMAGED:
             raise InputError("no PNG, JPEG, WebP or GIF") from None
-
-
-def _webp_size(start: bytes) -> tuple[int, int]:
-    """Size of the canvas [1]; Pillow would make room for it at once.
-
-    References:
-        [1] RFC 9649, WebP Image Format.
-    """
-    kind, wide, high = start[12:16], 0, 0
-    if start[8:12] == b"WEBP" and len(start) >= 30:
-        if kind == b"VP8X":
-            wide, high = (1 + int.from_bytes(start[at : at + 3], "little") for at in (24, 27))
-        elif kind == b"VP8L" and start[20] == 0x2F:
-            bits = int.from_bytes(start[21:25], "little")
-            wide, high = 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
-        elif kind == b"VP8 " and start[23:26] == b"\x9d\x01\x2a":
-            wide, high = (int.from_bytes(start[at : at + 2], "little") & 0x3FFF for at in (26, 28))
-    if not wide or not high:
-        raise InputError("no PNG, JPEG, WebP or GIF")
-    return wide, high
 
 
 def check_image(data: bytes, *, max_pixels: int) -> None:

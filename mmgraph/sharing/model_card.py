@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mmgraph.data.features import FeatureSpec
 from mmgraph.errors import InputError
 from mmgraph.files import atomic_folder, file_digest, write_json
@@ -21,6 +19,7 @@ from mmgraph.sharing.run_facts import RunFacts, read_run_facts
 from mmgraph.sharing.usage import model_usage
 from mmgraph.training.loading import FORMAT, MANIFEST, VERSION
 from mmgraph.versions import installed_version
+from mmgraph.yaml_text import parse_yaml
 
 RESULTS = "results.json"
 ENCODER_FACTS = {
@@ -133,7 +132,7 @@ def _parameters(facts: RunFacts) -> int:
 
 
 def _training(facts: RunFacts) -> str:
-    settings = yaml.safe_load(facts.settings)
+    settings = parse_yaml(facts.settings, where=facts.folder / "config.yaml")
     rows: list[list[object]] = [
         ["steps", settings.get("steps", "not recorded")],
         ["seed", settings.get("seed", "not recorded")],

@@ -20,6 +20,7 @@ from mmgraph.errors import InputError, first_few, unknown_choice
 from mmgraph.files import atomic_folder, content_digest, file_digest
 from mmgraph.sealed import check_digest, read_sealed_json, write_sealed_json
 from mmgraph.splits.column_bytes import column_bytes
+from mmgraph.untrusted import reading
 
 Kind = Literal["node", "edge", "interaction"]
 
@@ -141,11 +142,12 @@ class Split:
             table = pq.read_table(path, partitioning=None)
         except (pa.ArrowInvalid, OSError) as error:
             raise InputError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
-        split = cls(header["kind"], table, header["method"], header["settings"])
-        if split.digest != header["digest"]:
-            raise InputError(
-                f"{path}: the split was changed: expected digest {header['digest'][:12]}, got {split.digest[:12]}"
-            )
+        with reading(folder, "a split"):
+            split = cls(header["kind"], table, header["method"], header["settings"])
+            if split.digest != header["digest"]:
+                raise InputError(
+                    f"{path}: the split was changed: expected digest {header['digest'][:12]}, got {split.digest[:12]}"
+                )
         return split
 
     def __repr__(self) -> str:

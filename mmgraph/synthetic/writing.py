@@ -118,7 +118,7 @@ def _stored_edges(folder: Path) -> Iterator[np.ndarray]:
         path, length = folder / entry["edge_index"]["file"], entry["edge_index"]["shape"][1]
         for start in range(0, length, CHECKED_AT_ONCE):
             # Opened anew for every piece: what stays mapped counts as memory of this process.
-            yield np.array(np.load(path, mmap_mode="r")[:, start : start + CHECKED_AT_ONCE])
+            yield np.array(np.load(path, mmap_mode="r", allow_pickle=False)[:, start : start + CHECKED_AT_ONCE])
 
 
 def _planted_best(truth: PlantedTruth) -> dict[str, Any]:

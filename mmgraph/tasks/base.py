@@ -20,6 +20,7 @@ from mmgraph.data.ids import as_ids
 from mmgraph.errors import InputError, first_few, unknown_choice
 from mmgraph.files import atomic_folder, content_digest, file_digest
 from mmgraph.sealed import read_sealed_json, write_sealed_json
+from mmgraph.untrusted import reading, reads
 
 if TYPE_CHECKING:
     from mmgraph.inference.table import EmbeddingTable
@@ -149,10 +150,12 @@ class Task(ABC):
                 raise InputError(f"{path}: file not found")
             if file_digest(path) != digest:
                 raise InputError(f"{path}: the file changed since the task was written (SHA-256 differs)")
-            tables[path.stem] = pq.read_table(path)
+            with reading(path, "a table"):
+                tables[path.stem] = pq.read_table(path, partitioning=None)
         # <dataset>/tasks/<name>: pictures of queries are given relative to the dataset folder
         root = folder.parent.parent if folder.parent.name == "tasks" else folder
-        return cls.from_tables(header["name"], tables, header["settings"], root)
+        with reading(folder, f"a task of kind {cls.kind!r}"):
+            return cls.from_tables(header["name"], tables, header["settings"], root)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, test={self.num_examples('test'):,})"
@@ -176,6 +179,7 @@ def task_kinds() -> dict[str, type[Task]]:
     return {kind.kind: kind for kind in kinds}
 
 
+@reads("a task")
 def load_task(folder: Path | str) -> Task:
     """Read a task of any kind."""
     kind = _read_header(Path(folder))["kind"]

@@ -93,14 +93,18 @@ def _hold_out(raw: RawGraph, name: str, seed: int) -> tuple[Relation, pa.Table]:
 def fake_encoders() -> Iterator[None]:
     """For a while, load fakes wherever an encoder is named `minilm`, `efficientnet-lite0` or like a fake."""
 
-    def load(name: str, *, modality: str | None = None, device: torch.device | str = "cpu") -> ModalityEncoder:
+    def load(
+        name: str, *, modality: str | None = None, device: torch.device | str = "cpu", download: bool = True
+    ) -> ModalityEncoder:
         fakes: dict[str, Callable[[], ModalityEncoder]] = {
             "minilm": FakeTextEncoder,
             "fake-text": FakeTextEncoder,
             "efficientnet-lite0": FakeImageEncoder,
             "fake-image": FakeImageEncoder,
         }
-        return fakes[name]() if name in fakes else load_encoder_by_name(name, modality=modality, device=device)
+        if name in fakes:
+            return fakes[name]()
+        return load_encoder_by_name(name, modality=modality, device=device, download=download)
 
     with (
         mock.patch("mmgraph.encoders.folder.load_encoder_by_name", load),

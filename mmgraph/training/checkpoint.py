@@ -6,7 +6,6 @@ import contextlib
 import io
 import logging
 import os
-import pickle
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,8 @@ from torch import nn
 from mmgraph.errors import InputError
 from mmgraph.files import atomic_path
 from mmgraph.sealed import seal, unseal
+from mmgraph.untrusted import DAMAGED as DAMAGED_ERRORS
+from mmgraph.untrusted import reading, reason
 
 logger = logging.getLogger(__name__)
 
@@ -70,10 +71,8 @@ class Checkpoint:
             raise InputError(f"{path}: no checkpoint there; start the run with `mmgraph pretrain`") from None
         except InputError as error:
             raise DamagedCheckpointError(str(error)) from None
-        except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, KeyError, TypeError) as error:
-            raise DamagedCheckpointError(
-                f"{path}: the checkpoint is damaged ({(str(error).splitlines() or [type(error).__name__])[0]})"
-            ) from None
+        except (*DAMAGED_ERRORS, OSError) as error:
+            raise DamagedCheckpointError(f"{path}: the checkpoint is damaged ({reason(error)})") from None
         if checkpoint.digest != digest:
             raise InputError(
                 f"{path}: the checkpoint belongs to another configuration or other graphs "
@@ -83,10 +82,11 @@ class Checkpoint:
 
     def restore(self, modules: dict[str, nn.Module], optimizer: torch.optim.Optimizer) -> None:
         """Put the state back into modules, optimiser and the global random state."""
-        for name, module in modules.items():
-            module.load_state_dict(self.modules[name])
-        optimizer.load_state_dict(self.optimizer)
-        set_rng(self.rng)
+        with reading("checkpoint", "the state of these modules and this optimiser"):
+            for name, module in modules.items():
+                module.load_state_dict(self.modules[name])
+            optimizer.load_state_dict(self.optimizer)
+            set_rng(self.rng)
 
     @classmethod
     def of(

@@ -180,7 +180,7 @@ def frozen_encoders(
         if modality not in graph.features:
             raise unknown_choice(f"modality of graph {graph.name!r}", modality, graph.features)
         name = graph.features[modality].spec.encoder
-        loaded = load_encoder_by_name(name, modality=modality, device=device)
+        loaded = load_encoder_by_name(name, modality=modality, device=device, download=False)
         encoders[modality] = MemoisedEncoder(loaded) if remember else loaded
     return encoders
 

@@ -13,6 +13,7 @@ from mmgraph.nn.saving import load_encoder
 from mmgraph.nn.sign import SignEncoder
 from mmgraph.sealed import read_sealed_json
 from mmgraph.training.run import RunFolder
+from mmgraph.untrusted import reads
 
 MANIFEST = "manifest.json"
 FORMAT, VERSION = "mmgraph.model", 1
@@ -24,6 +25,7 @@ def is_model_folder(folder: Path | str) -> bool:
     return (folder / "config.json").is_file() and not (folder / "env.json").exists()
 
 
+@reads("a model")
 def load_model(path: Path | str, *, device: str = "cpu", graph: MultimodalGraph | None = None) -> Encoder:
     """The trained encoder of a run, or of a model folder made by `mmgraph card` or `mmgraph pull`.
 
@@ -66,6 +68,7 @@ def load_model(path: Path | str, *, device: str = "cpu", graph: MultimodalGraph 
     return encoder.eval()
 
 
+@reads("a model")
 def read_model_manifest(folder: Path) -> dict[str, dict[str, int | str]]:
     """Size and SHA-256 by file, from the `manifest.json` of a model folder.
 

@@ -18,6 +18,7 @@ from mmgraph.errors import InputError
 from mmgraph.files import atomic_path, content_digest, file_digest, is_temporary, remove_leftovers
 from mmgraph.sealed import check_digest, read_sealed_json, write_sealed_json
 from mmgraph.training.config import PretrainConfig
+from mmgraph.untrusted import reading
 from mmgraph.versions import installed_version
 
 
@@ -104,7 +105,8 @@ class RunFolder:
         """
         if not (self.path / "env.json").exists():
             raise InputError(f"{self.path}: no run there (env.json is missing)")
-        return dict(read_sealed_json(self.path / "env.json"))
+        with reading(self.path / "env.json", "the record of a run"):
+            return dict(read_sealed_json(self.path / "env.json"))
 
     def config(self) -> PretrainConfig:
         """The configuration that the run was started with."""
@@ -119,13 +121,14 @@ class RunFolder:
         Raises:
             InputError: If a graph was given in memory.
         """
-        graphs = self.environment()["graphs"]
-        for graph in graphs:
-            if graph["folder"] is None:
-                raise InputError(
-                    f"{self.path}: graph {graph['name']!r} was given in memory; call pretrain() with the same graphs"
-                )
-        return [graph["folder"] for graph in graphs]
+        with reading(self.path / "env.json", "the graphs of a run"):
+            graphs = self.environment()["graphs"]
+            for graph in graphs:
+                if graph["folder"] is None:
+                    raise InputError(
+                        f"{self.path}: graph {graph['name']!r} was given in memory; call pretrain() with the same graphs"
+                    )
+            return [str(graph["folder"]) for graph in graphs]
 
 
 def check_new(folder: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any, TextIO
 
 from mmgraph.errors import InputError
 from mmgraph.files import atomic_path
+from mmgraph.untrusted import reads
 
 MEASURED = ("seconds", "data_seconds", "own_mib")
 """Keys of `metrics.jsonl` that depend on the machine; all others are equal for equal runs."""
@@ -62,6 +63,7 @@ class Tracker:
             self._writer.close()
 
 
+@reads("the metrics of a run")
 def read_metrics(folder: Path | str) -> list[dict[str, Any]]:
     """All logged steps of a run. A last line cut off by a kill is left out.
 

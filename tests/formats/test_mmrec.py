@@ -230,8 +230,8 @@ BAD: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "shape": ({"text": TEXT.reshape(2, 2, 2)}, {},
         "{f}/text_feat.npy: expected floating point numbers [num_items, dim], got float32 [2, 2, 2]"),
     "pickle": ({"text": np.array([["a"], ["b"], ["c"], ["d"]], dtype=object)}, {},
-        "{f}/text_feat.npy: cannot be read as an array: Object arrays cannot be loaded"),
-    "not an array": ({"image": None, "image_feat.npy": "text"}, {}, "{f}/image_feat.npy: cannot be read as an array: "),
+        "{f}/text_feat.npy: expected an array, got: Object arrays cannot be loaded"),
+    "not an array": ({"image": None, "image_feat.npy": "text"}, {}, "{f}/image_feat.npy: expected an array, got: "),
     "missed": ({"missed": "1\n4\n"}, {},
         "{f}/missed_img_itemIDs.csv, line 2: expected the number of an item, 0..3, got '4'"),
 }  # fmt: skip

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import hashlib
-import lzma
 import re
-import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow as pa
-
+from mmgraph.archives import decompress
 from mmgraph.datasets.debian.control import stanzas
 from mmgraph.errors import InputError
 
@@ -111,34 +106,3 @@ def _release_fields(text: str, *, where: str) -> dict[str, str]:
         text = text.partition("\n\n")[2].partition("-----BEGIN PGP SIGNATURE-----")[0]
     fields = next(stanzas(text, where=where), {})
     return {name.lower(): fields[name.lower()] for name in _RELEASE_FIELDS if name.lower() in fields}
-
-
-def decompress(path: Path) -> bytes:
-    """Content of a file, decompressed according to its ending.
-
-    Raises:
-        InputError: If it is damaged.
-    """
-    open_as: dict[str, Callable[[bytes], bytes]] = {
-        ".gz": gzip.decompress,
-        ".xz": lzma.decompress,
-        ".bz2": bz2.decompress,
-        ".lz4": _with_arrow("lz4"),
-        ".zst": _with_arrow("zstd"),
-    }
-    data = path.read_bytes()
-    if path.suffix not in open_as:
-        return data
-    try:
-        return open_as[path.suffix](data)
-    except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
-        raise InputError(f"{path}: cannot be decompressed: {' '.join(str(error).split())}") from None
-
-
-def _with_arrow(compression: str) -> Callable[[bytes], bytes]:
-    def read(data: bytes) -> bytes:
-        with pa.input_stream(pa.BufferReader(data), compression=compression) as stream:
-            content: bytes = stream.read()
-            return content
-
-    return read

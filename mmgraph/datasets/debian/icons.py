@@ -6,24 +6,21 @@ References:
 
 from __future__ import annotations
 
-import io
 import re
 import struct
-import tarfile
 import zlib
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-import yaml
-
+from mmgraph.archives import tar_members
 from mmgraph.errors import InputError
+from mmgraph.yaml_text import parse_yaml
 
 SIZES = (128, 64)
 """Widths of the icons that are used, best first."""
 
 _FIELDS = ("Type", "ID", "Package", "Icon")
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def read_components(data: bytes, *, where: str = "Components") -> dict[str, tuple[str, ...]]:
@@ -75,10 +72,7 @@ def _reduced(document: str) -> str:
 
 
 def _parse(document: str, where: str) -> dict[str, Any]:
-    try:
-        component = yaml.load(document, Loader=_LOADER)
-    except yaml.YAMLError as error:
-        raise InputError(f"{where}: expected YAML, got: {' '.join(str(error).split())}") from None
+    component = parse_yaml(document, where=where, fast=True)
     if not isinstance(component, dict):
         raise InputError(f"{where}: expected the fields of a component, got {document[:40]!r}")
     return component
@@ -100,19 +94,9 @@ def read_icons(data: bytes, wanted: Collection[str], *, where: str = "icons") ->
         where: Named in errors.
 
     Raises:
-        InputError: If it is no tar archive.
+        InputError: If it is no tar archive, or has too many or too large files.
     """
-    found = {}
-    try:
-        with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-            for member in archive:
-                name = member.name.removeprefix("./")
-                file = archive.extractfile(member) if name in wanted and member.isfile() else None
-                if file is not None:
-                    found[name] = file.read()
-    except (tarfile.TarError, EOFError) as error:
-        raise InputError(f"{where}: expected a tar archive, got: {error}") from None
-    return found
+    return tar_members(data, wanted, where=where)
 
 
 def choose_icons(

@@ -32,6 +32,7 @@ from mmgraph.formats.mm_graph.features import choose_features, read_features
 from mmgraph.formats.mm_graph.splits import read_edge_split, read_node_split
 from mmgraph.formats.safe_pickle import load_pt
 from mmgraph.formats.zero_rows import Absent
+from mmgraph.untrusted import reads
 
 
 def looks_like_mm_graph(folder: Path) -> bool:
@@ -39,6 +40,7 @@ def looks_like_mm_graph(folder: Path) -> bool:
     return any((folder / name).is_file() for name in (NC_EDGES, *LP_SPLITS))
 
 
+@reads("files of MM-Graph")
 def read_mm_graph(
     folder: Path | str,
     *,

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
+from mmgraph.data.arrays import load_npy
 from mmgraph.data.ids import as_ids
 from mmgraph.errors import InputError, first_few
 
@@ -140,13 +141,11 @@ def read_matrix(path: Path, num_items: int) -> np.ndarray:
     Raises:
         InputError: If the file is no array of floating point numbers with one row per item; pickles are refused.
     """
-    try:
-        values = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise InputError(f"{path}: cannot be read as an array: {' '.join(str(error).split())}") from None
-    if not isinstance(values, np.ndarray) or values.ndim != 2 or values.dtype.kind != "f":
-        found = f"{values.dtype} {list(values.shape)}" if isinstance(values, np.ndarray) else "an archive"
-        raise InputError(f"{path}: expected floating point numbers [num_items, dim], got {found}")
+    values = load_npy(path)
+    if values.ndim != 2 or values.dtype.kind != "f":
+        raise InputError(
+            f"{path}: expected floating point numbers [num_items, dim], got {values.dtype} {list(values.shape)}"
+        )
     if len(values) != num_items:
         raise InputError(
             f"{path}: expected one row for each of the {num_items:,} items of {ITEMS.name}, got {len(values):,} rows"

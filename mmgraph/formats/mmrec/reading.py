@@ -33,6 +33,7 @@ from mmgraph.formats.mmrec.contents import (
 )
 from mmgraph.formats.mmrec.features import MODALITIES, read_features
 from mmgraph.splits.base import TEST, TRAIN, VALID, Split
+from mmgraph.untrusted import reads
 
 
 def looks_like_mmrec(folder: Path) -> bool:
@@ -40,6 +41,7 @@ def looks_like_mmrec(folder: Path) -> bool:
     return any(folder.glob("[!.]*.inter")) and any((folder / name).is_file() for name in (ITEMS.name, "image_feat.npy"))
 
 
+@reads("files of MMRec")
 def read_mmrec(
     folder: Path | str,
     *,

@@ -18,8 +18,10 @@ from mmgraph.formats.ogb.files import labelled_types, read_csv, read_ids, read_n
 from mmgraph.formats.ogb.graph import from_ogb, ogb_facts, ogb_folder, read_raw
 from mmgraph.formats.ogb.links import RELATION, edge_split, fold_repeats, read_edge_parts
 from mmgraph.splits.base import Split
+from mmgraph.untrusted import reads
 
 
+@reads("files of OGB")
 def bundle_from_ogb(
     dataset: Any,
     root: Path | str | None = None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mmgraph.archives import LIMITS
 from mmgraph.errors import InputError, first_few
 from mmgraph.formats.safe_pickle import load_pt
 from mmgraph.splits.base import TEST, TRAIN, VALID
+from mmgraph.untrusted import DAMAGED
 
 
 def read_ids(folder: Path, graph: Mapping[str, Any]) -> dict[str, Any]:
@@ -108,8 +109,12 @@ def read_npz(path: Path, *keys: str) -> Mapping[str, np.ndarray]:
         raise InputError(f"{path}: file not found")
     try:
         with np.load(path, allow_pickle=False) as archive:
+            sizes = [entry.file_size for entry in archive.zip.infolist()]
+            LIMITS.check(path, len(sizes), sum(sizes), path.stat().st_size)
             arrays = dict(archive)
-    except (ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except InputError:
+        raise
+    except (*DAMAGED, OSError) as error:
         raise InputError(f"{path}: cannot be read as arrays: {' '.join(str(error).split())}") from None
     missing = [key for key in keys if key not in arrays]
     if missing:

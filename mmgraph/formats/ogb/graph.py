@@ -15,6 +15,7 @@ from mmgraph.data.features import FeatureSpec
 from mmgraph.data.graph import MultimodalGraph
 from mmgraph.errors import InputError, require, unknown_choice
 from mmgraph.formats.arrays import EdgeArrays, NodeArrays, graph_from_arrays
+from mmgraph.untrusted import reads
 
 _NOT_COLUMNS = ("node_feat", "node_feat_dict")
 _NOT_ATTRIBUTES = ("edge_index", "edge_feat")
@@ -81,6 +82,7 @@ def from_ogb(
     )
 
 
+@reads("files of OGB")
 def load_ogb(
     name: str, root: Path | str, *, specs: Mapping[str, FeatureSpec] | None = None, symmetric: bool | None = None
 ) -> MultimodalGraph:

@@ -30,6 +30,7 @@ from mmgraph.formats.recbole.knowledge import (
 from mmgraph.formats.recbole.names import RecBoleNames
 from mmgraph.formats.recbole.nodes import TokenNodes
 from mmgraph.splits.base import TEST, TRAIN, VALID
+from mmgraph.untrusted import reads
 
 _BENCHMARK = (TRAIN, VALID, TEST)
 
@@ -44,6 +45,7 @@ def _has_typed_header(path: Path) -> bool:
         return b":" in file.readline(1 << 16)
 
 
+@reads("files of RecBole")
 def read_recbole(
     folder: Path | str,
     *,

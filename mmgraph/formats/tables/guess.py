@@ -13,6 +13,7 @@ from mmgraph.formats.tables.canonical import canonical_mapping
 from mmgraph.formats.tables.defects import Defects
 from mmgraph.formats.tables.mapping import EdgeTable, InteractionTable, NodeTable, TablesMapping
 from mmgraph.formats.tables.source import TableError, TableSource, ending_of, open_source
+from mmgraph.untrusted import reads
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ LABELS = ("label", "labels", "class", "category", "categories", "y")
 IMAGE_FOLDERS = ("images", "image", "img", "imgs", "pictures", "photos")
 
 
+@reads("tables of nodes and edges")
 def guess_mapping(
     folder: Path | str, defects: Defects | None = None, *, encoding: str = "utf-8", delimiter: str | None = None
 ) -> TablesMapping:

@@ -7,7 +7,7 @@ import json
 import sys
 import zlib
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,8 +16,10 @@ import pyarrow as pa
 from mmgraph.errors import InputError
 from mmgraph.formats.tables.defects import Defects
 from mmgraph.formats.tables.source import TableSource, unreadable
+from mmgraph.untrusted import reason
 
 _ROWS = 1 << 14
+_LINE_BYTES = 1 << 26
 
 
 class JsonLinesSource(TableSource):
@@ -103,6 +105,8 @@ def _objects(path: Path, encoding: str, defects: Defects) -> Iterator[tuple[int,
                 )
             except json.JSONDecodeError as error:
                 defects.add("bad-row", path, f"expected a JSON object, got: {error.msg}", row=number)
+            except (ValueError, RecursionError) as error:  # thousands of digits, or of brackets
+                defects.add("bad-row", path, f"expected a JSON object, got: {reason(error)}", row=number)
             except LookupError:
                 raise InputError(f"unknown encoding {encoding!r}; for example utf-8, latin-1, cp1252") from None
             else:
@@ -112,10 +116,13 @@ def _objects(path: Path, encoding: str, defects: Defects) -> Iterator[tuple[int,
                     defects.add("bad-row", path, f"expected a JSON object, got {type(row).__name__}", row=number)
 
 
-def _lines(path: Path, file: Iterable[bytes]) -> Iterator[bytes]:
+def _lines(path: Path, file: IO[bytes] | gzip.GzipFile) -> Iterator[bytes]:
     """Lines of a file; one that is damaged has its error."""
     try:
-        yield from file
+        while line := file.readline(_LINE_BYTES + 1):
+            if len(line) > _LINE_BYTES:  # a small compressed file can hold a line that fills the memory
+                raise unreadable(path, ValueError(f"a line has more than {_LINE_BYTES:,} bytes"))
+            yield line
     except (EOFError, OSError, zlib.error) as error:
         raise unreadable(path, error) from None
 

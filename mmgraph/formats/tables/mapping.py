@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mmgraph.config import load_yaml
 from mmgraph.errors import InputError
+from mmgraph.untrusted import reads
 
 
 @dataclass(frozen=True)
@@ -201,6 +202,7 @@ class TablesMapping:
         )
 
 
+@reads("a mapping of tables")
 def load_mapping(path: Path | str) -> TablesMapping:
     """Read a mapping from a YAML file.
 

@@ -25,6 +25,7 @@ from mmgraph.formats.tables.mapping import EdgeTable, InteractionTable, NodeTabl
 from mmgraph.formats.tables.node_tables import NodeFile, NodeRows, read_nodes
 from mmgraph.formats.tables.relations import EdgeRows, build_relations
 from mmgraph.formats.tables.source import TableError, TableSource, open_source
+from mmgraph.untrusted import reads
 
 logger = logging.getLogger(__name__)
 AnyTable = TypeVar("AnyTable", NodeTable, EdgeTable, InteractionTable)
@@ -51,6 +52,7 @@ class ImportedTables:
     images_unchecked: bool
 
 
+@reads("tables of nodes and edges")
 def read_tables(
     folder: Path | str,
     mapping: TablesMapping | None = None,
@@ -96,6 +98,7 @@ def read_tables(
     return found.raw
 
 
+@reads("tables of nodes and edges")
 def import_tables(
     folder: Path | str,
     mapping: TablesMapping | None = None,
