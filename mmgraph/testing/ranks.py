@@ -23,7 +23,7 @@ PRELOAD = [
 
 
 def run_ranks(
-    function: Callable[..., Any], *args: Any, world_size: int = 2, folder: Path, seconds: float = 120
+    function: Callable[..., Any], *args: Any, world_size: int = 2, folder: Path, seconds: float = 240
 ) -> list[Any]:
     """Call a function of a test file in every process of a group on this machine.
 
