@@ -15,6 +15,7 @@ from mmgraph.files import (
     _temporary_name,
     atomic_folder,
     atomic_path,
+    final_path,
     is_temporary,
     read_json,
     remove_leftovers,
@@ -62,6 +63,22 @@ def test_leftovers_of_dead_processes_go_and_others_stay(tmp_path: Path) -> None:
     assert not other.exists()
     assert mine.exists()
     remove_leftovers(tmp_path / "nothing")
+
+
+def test_messages_name_what_a_temporary_path_would_have_become(tmp_path: Path) -> None:
+    once = _temporary_name(tmp_path / "data")
+    twice = _temporary_name(once)
+    assert final_path(twice / "a.json") == tmp_path / "data" / "a.json"
+    assert final_path("a/.b.tmp/c") == Path("a/.b.tmp/c")
+
+
+def test_a_copy_onto_a_full_disk_names_the_target(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No space") as found, atomic_folder(tmp_path / "data") as new:
+        raise OSError(errno.ENOSPC, "No space left on device", "/elsewhere/source.png")
+    assert found.value.filename == str(tmp_path / "data")
+    with pytest.raises(OSError, match="No space") as found, atomic_folder(tmp_path / "data") as new:
+        raise OSError(errno.ENOSPC, "No space left on device", str(new / "a.npy"))
+    assert str(final_path(found.value.filename)) == str(tmp_path / "data" / "a.npy")
 
 
 def test_a_folder_sweeps_too_and_caches_do_not(tmp_path: Path) -> None:

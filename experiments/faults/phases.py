@@ -173,6 +173,9 @@ def _without_times(path: Path) -> bytes:
     if path.name == "metrics.jsonl":
         lines = [json.loads(line) for line in data.splitlines()]
         return json.dumps([{key: line[key] for key in line if key != "seconds"} for line in lines]).encode()
+    if path.name == "env.json":  # somebody may commit while it runs
+        record = json.loads(data)
+        return json.dumps({key: record[key] for key in record if key not in ("commit", "sha256")}).encode()
     if path.suffix == ".pt":  # what pickle writes depends on which equal objects are the same one
         return checkpoint_content(path)
     if path.name == "encoding.json":
