@@ -74,7 +74,11 @@ class Target:
             with contextlib.suppress(Exception):
                 self.reader.sign(self.damaged)
         try:
-            with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+            with (
+                open(os.devnull, "w") as nowhere,
+                contextlib.redirect_stdout(nowhere),
+                contextlib.redirect_stderr(nowhere),
+            ):
                 self.reader.read(self.damaged)
         except InputError as error:
             if len(str(error).splitlines()) > 1:
