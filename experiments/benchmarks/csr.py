@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import scipy.sparse
@@ -20,6 +21,38 @@ from timing import alternate, row, write_rows
 from mmgraph.data.csr import CSR
 
 SIZES = ["10000,100000", "100000,1000000", "1000000,10000000"]
+
+
+def measure(num_nodes: int, num_edges: int, repeats: int) -> dict[str, Any]:
+    """The line of one graph."""
+    edge_index = random_edges(num_nodes, num_edges)
+    edge_type = torch.arange(edge_index.size(1)) % 3
+    source, target, kind = edge_index[0].numpy(), edge_index[1].numpy(), edge_type.numpy()
+
+    def scipy_csr() -> scipy.sparse.csr_matrix:
+        matrix = scipy.sparse.coo_matrix((kind, (target, source)), shape=(num_nodes, num_nodes)).tocsr()
+        matrix.sort_indices()
+        return matrix
+
+    ours, theirs = CSR.from_edges(edge_index, num_nodes, edge_type), scipy_csr()
+    for mine, other in ((ours.indptr, theirs.indptr), (ours.indices, theirs.indices), (ours.edge_type, theirs.data)):
+        if not np.array_equal(mine.numpy(), other):
+            raise SystemExit("results differ")
+    del ours, theirs
+    forms = {"ours": lambda: CSR.from_edges(edge_index, num_nodes, edge_type), "scipy": scipy_csr}
+    times = alternate(forms, repeats=repeats)
+    size = {"nodes": num_nodes, "edges": edge_index.size(1)}
+    return row(
+        "CSR build, speed-up over scipy",
+        size,
+        ours=times.median("ours"),
+        reference=times.median("scipy"),
+        unit="s",
+        ratio=times.ratio("scipy", "ours"),
+        ratio_cpu=times.ratio("scipy", "ours", clock="cpu"),
+        ours_cpu=times.median("ours", clock="cpu"),
+        reference_cpu=times.median("scipy", clock="cpu"),
+    )
 
 
 def main() -> None:
@@ -33,42 +66,8 @@ def main() -> None:
     rows = []
     for size in args.sizes:
         num_nodes, num_edges = (int(number) for number in size.split(","))
-        edge_index = random_edges(num_nodes, num_edges)
-        edge_type = torch.arange(edge_index.size(1)) % 3
-        source, target, kind = edge_index[0].numpy(), edge_index[1].numpy(), edge_type.numpy().astype(np.int64)
-
-        def scipy_csr() -> scipy.sparse.csr_matrix:
-            matrix = scipy.sparse.coo_matrix((kind, (target, source)), shape=(num_nodes, num_nodes)).tocsr()
-            matrix.sort_indices()
-            return matrix
-
-        ours, theirs = CSR.from_edges(edge_index, num_nodes, edge_type), scipy_csr()
-        for mine, other in (
-            (ours.indptr, theirs.indptr),
-            (ours.indices, theirs.indices),
-            (ours.edge_type, theirs.data),
-        ):
-            if not np.array_equal(mine.numpy(), other):
-                raise SystemExit("results differ")
-        forms = {"ours": lambda: CSR.from_edges(edge_index, num_nodes, edge_type), "scipy": scipy_csr}
-        times = alternate(forms, repeats=args.repeats)
-        found = {"nodes": num_nodes, "edges": edge_index.size(1)}
-        ratio = times.ratio("scipy", "ours")
-        rows.append(
-            row(
-                "CSR build, speed-up over scipy",
-                found,
-                ours=times.median("ours"),
-                reference=times.median("scipy"),
-                unit="s",
-                ratio=ratio,
-                ratio_cpu=times.ratio("scipy", "ours", clock="cpu"),
-                edges_per_second=found["edges"] / times.median("ours"),
-                edges_per_cpu_second=found["edges"] / times.median("ours", clock="cpu"),
-            )
-        )
-        write_rows(None, rows[-1:])
-    write_rows(args.out, rows) if args.out else None
+        rows.append(measure(num_nodes, num_edges, args.repeats))
+    write_rows(args.out, rows)
 
 
 if __name__ == "__main__":
