@@ -164,7 +164,8 @@ def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
     words = ["plan", "--nodes", "1e9", "--edges", "2e10", "--features", "text:384:fp16", "--memory", "64GiB"]
     assert main(words) == 0
     shown = capsys.readouterr().out
-    assert "engine: memory-mapped" in shown and "training: rounds" in shown
+    assert "engine: memory-mapped" in shown
+    assert "training: rounds" in shown
     assert main([*words, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["advice"]["engine"] == "memory-mapped"
