@@ -90,8 +90,19 @@ def ppr_top_k(csr: CSR, seeds: Tensor, config: PPRConfig) -> tuple[Tensor, Tenso
         if not hasattr(workspace, "arrays"):
             integers = (np.empty(num_nodes + 1, dtype=np.int64) for _ in range(2))
             workspace.arrays = (np.zeros((num_nodes, 4)), *integers)
-        settings = (config.alpha, config.epsilon)
-        kernels.push_top_k(indptr, indices, starts[rows], *settings, *workspace.arrays, index[rows], score[rows])
+        state, queue, touched = workspace.arrays
+        kernels.push_top_k(
+            indptr,
+            indices,
+            starts[rows],
+            config.alpha,
+            config.epsilon,
+            state,
+            queue,
+            touched,
+            index[rows],
+            score[rows],
+        )
 
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         list(pool.map(push, range(0, len(starts), CHUNK)))
