@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-com
 # Tests have small tensors: a second thread costs more than it gives, many times more beside other work.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
-.PHONY: demo test slow lint format bench faults lock clean
+.PHONY: demo test slow lint format bench bench-quick faults lock clean
 
 demo: $(VENV)/installed-demo
 	$(BIN)/mmgraph demo --out runs/demo
@@ -29,17 +29,10 @@ format: $(VENV)/installed-dev
 	$(BIN)/ruff format .
 
 bench: $(VENV)/installed-dev
-	$(BIN)/python experiments/benchmarks/moe.py
-	$(BIN)/python experiments/benchmarks/gnn.py
-	$(BIN)/python experiments/benchmarks/encoding.py
-	$(BIN)/python experiments/benchmarks/tables.py
-	$(BIN)/python experiments/benchmarks/export.py
-	$(BIN)/python experiments/benchmarks/synthetic.py --sizes 1000000,10000000
-	$(BIN)/python experiments/benchmarks/ranking.py
-	$(BIN)/python experiments/benchmarks/pretraining.py
-	$(BIN)/python experiments/benchmarks/distributed.py
-	$(BIN)/python experiments/benchmarks/filters.py
-	$(BIN)/python experiments/benchmarks/serving.py
+	$(BIN)/python experiments/benchmarks/run.py --plot experiments/benchmarks/results/scaling.png
+
+bench-quick: $(VENV)/installed-dev
+	$(BIN)/python experiments/benchmarks/run.py --quick --results runs/bench-quick
 
 faults: $(VENV)/installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python experiments/faults/run.py --out experiments/faults/results.json

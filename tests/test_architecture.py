@@ -29,7 +29,7 @@ LAYERS: list[set[str]] = [
     {"baselines", "cluster", "compression", "datasets", "recommenders", "synthetic", "training"},
     {"finetuning"},
     {"export", "audit", "sharing"},
-    {"report"},
+    {"planning", "report"},
     {"serve"},
     {"cli"},
 ]

@@ -60,7 +60,7 @@ def measure(folder: Path, *, dim: int, steps: int, epochs: int, device_name: str
     objectives = ObjectiveMix(config.objectives, dim, specs).to(device)
     laps["blocks"] = clock.lap()
     parts = torch.nn.ModuleList([encoder, objectives])
-    optimizer = build_optimizer(parts, config.optim)
+    optimizer = build_optimizer({"encoder": encoder, "objectives": objectives}, config.optim)
     step = PretrainStep(config, encoder, objectives, {graph.name: source})
     encoder.train()
     each = []

@@ -48,6 +48,7 @@ COMMANDS = {
     "card": Command("mmgraph.cli.card", "describe a trained model, or a graph, in a folder that can be shared"),
     "push": Command("mmgraph.cli.push", "put such a folder somewhere else, or on the Hugging Face Hub"),
     "pull": Command("mmgraph.cli.pull", "fetch a model from a folder or the Hugging Face Hub"),
+    "plan": Command("mmgraph.cli.plan", "estimate memory, disk and time of a job, and the machines that it needs"),
     "doctor": Command("mmgraph.cli.doctor", "show versions, extras, devices and caches"),
 }
 

@@ -5,7 +5,7 @@ parallelism by giving different seeds to different threads. Machine code is kept
 Numba's user cache), so only the first run on a machine compiles. Import this module inside functions: Numba takes
 half a second to import.
 
-Workspaces (`position`, `mass`, `residual`) have one entry per node, are clean on entry and left clean on exit, so
+Workspaces (`position`, `state`) have one entry per node, are clean on entry and left clean on exit, so
 that the cost of a call follows what it touches and not the size of the graph.
 """
 
@@ -41,11 +41,10 @@ def grown(array: Array, size: int) -> Array:
 def push_top_k(
     indptr: Array,
     indices: Array,
-    threshold: Array,
     seeds: Array,
     alpha: float,
-    mass: Array,
-    residual: Array,
+    epsilon: float,
+    state: Array,
     queue: Array,
     touched: Array,
     out_index: Array,
@@ -56,11 +55,11 @@ def push_top_k(
     Args:
         indptr: `[num_nodes + 1]`.
         indices: `[num_edges]`.
-        threshold: `[num_nodes]`: a node is pushed once its residual reaches this (`epsilon * degree`).
         seeds: `[num_seeds]`.
         alpha: Teleport probability.
-        mass: `[num_nodes]`, zeros.
-        residual: `[num_nodes]`, zeros.
+        epsilon: A node is pushed once its residual reaches `epsilon * degree`.
+        state: `[num_nodes, 4]`, zeros: residual, mass, threshold and degree of a node side by side. An edge then costs one
+            miss of the cache, not one per quantity, and pages of nodes that no walk reaches are never touched.
         queue: `[num_nodes + 1]`, any content.
         touched: `[num_nodes + 1]`, any content.
         out_index: `[num_seeds, top_k]`, filled with -1; the seed comes first.
@@ -71,7 +70,8 @@ def push_top_k(
     ties = np.empty(top_k, np.uint64)
     for row in range(seeds.size):
         seed = seeds[row]
-        residual[seed] = 1.0
+        degree = indptr[seed + 1] - indptr[seed]
+        state[seed, 0], state[seed, 2], state[seed, 3] = 1.0, epsilon * degree, degree
         touched[0], num_touched = seed, 1
         queue[0], head, waiting = seed, 0, 1
         settled = 0.0
@@ -79,9 +79,9 @@ def push_top_k(
             node = queue[head]
             head = head + 1 if head + 1 < capacity else 0
             waiting -= 1
-            pushed = residual[node]
-            residual[node] = 0.0
-            mass[node] += alpha * pushed
+            pushed = state[node, 0]
+            state[node, 0] = 0.0
+            state[node, 1] += alpha * pushed
             settled += alpha * pushed
             start, end = indptr[node], indptr[node + 1]
             if start == end:
@@ -89,31 +89,30 @@ def push_top_k(
             share = (1.0 - alpha) * pushed / (end - start)
             for edge in range(start, end):
                 other = indices[edge]
-                before = residual[other]
+                before = state[other, 0]
                 after = before + share
-                residual[other] = after
-                if before == 0.0 and mass[other] == 0.0:
+                state[other, 0] = after
+                if before == 0.0 and state[other, 1] == 0.0:
                     touched[num_touched] = other
                     num_touched += 1
+                    degree = indptr[other + 1] - indptr[other]
+                    state[other, 2], state[other, 3] = epsilon * degree, degree
                 # A node waits exactly while its residual is above the threshold, so crossing it means joining.
-                if before < threshold[other] and after >= threshold[other]:
+                if before < state[other, 2] and after >= state[other, 2]:
                     tail = head + waiting
                     queue[tail if tail < capacity else tail - capacity] = other
                     waiting += 1
         # What is not settled will end up near the stationary distribution, which is proportional to the degree.
         spread = (1.0 - alpha) * (1.0 - settled) / max(indices.size, 1)
         out_index[row, 0] = seed
-        degree = indptr[seed + 1] - indptr[seed]
-        out_score[row, 0] = mass[seed] + alpha * residual[seed] + spread * degree
+        out_score[row, 0] = state[seed, 1] + alpha * state[seed, 0] + spread * state[seed, 3]
         filled = 1
         for at in range(num_touched):
             node = touched[at]
-            degree = indptr[node + 1] - indptr[node]
             # Rounding to float32 makes true ties equal whatever the order of the additions; a hash breaks them, as
             # a fixed order would always prefer the nodes that come first in the user's table.
-            score = np.float32(mass[node] + alpha * residual[node] + spread * degree)
-            mass[node] = 0.0
-            residual[node] = 0.0
+            score = np.float32(state[node, 1] + alpha * state[node, 0] + spread * state[node, 3])
+            state[node] = 0.0
             if node == seed or top_k == 1:
                 continue
             tie = mix(np.uint64(seed) ^ mix(np.uint64(node)))

@@ -80,23 +80,27 @@ def ppr_top_k(csr: CSR, seeds: Tensor, config: PPRConfig) -> tuple[Tensor, Tenso
     from mmgraph.data import kernels
 
     indptr, indices, starts = csr.indptr.numpy(), csr.indices.numpy(), seeds.numpy()
-    threshold = config.epsilon * np.diff(indptr).astype(np.float64)
     width = min(config.top_k, csr.num_nodes)
     index = np.full((len(starts), width), -1, dtype=np.int64)
     score = np.zeros((len(starts), width), dtype=np.float32)
 
+    workspace = threading.local()
+
     def push(first: int) -> None:
         rows, num_nodes = slice(first, first + CHUNK), csr.num_nodes
+        if not hasattr(workspace, "arrays"):
+            integers = (np.empty(num_nodes + 1, dtype=np.int64) for _ in range(2))
+            workspace.arrays = (np.zeros((num_nodes, 4)), *integers)
+        state, queue, touched = workspace.arrays
         kernels.push_top_k(
             indptr,
             indices,
-            threshold,
             starts[rows],
             config.alpha,
-            np.zeros(num_nodes),
-            np.zeros(num_nodes),
-            np.empty(num_nodes + 1, dtype=np.int64),
-            np.empty(num_nodes + 1, dtype=np.int64),
+            config.epsilon,
+            state,
+            queue,
+            touched,
             index[rows],
             score[rows],
         )

@@ -32,7 +32,7 @@ from mmgraph.testing.factories import make_graph
 from mmgraph.testing.ranks import run_ranks
 from mmgraph.training.config import PretrainConfig
 from mmgraph.training.pretrain import PretrainStep, pretrain, resume
-from mmgraph.training.tracking import read_metrics
+from mmgraph.training.tracking import MEASURED, read_metrics
 from mmgraph.training.view_sources import view_source
 
 CPU = torch.device("cpu")
@@ -156,7 +156,9 @@ def gradients(folders: list[str], config: PretrainConfig, ranks: Ranks, cache: P
         loss, _ = ranks.reduce(list(parameters.values()), output.loss, lambda: False)
         found |= {f"{number}/{name}": p.grad for name, p in parameters.items() if p.grad is not None}
         found |= {f"{number}/loss": torch.tensor(loss)}
-        found |= {f"{number}/log {key}": torch.tensor(value) for key, value in output.logs.items()}
+        found |= {
+            f"{number}/log {key}": torch.tensor(value) for key, value in output.logs.items() if key not in MEASURED
+        }
     found |= {f"buffer {name}": buffer for name, buffer in modules.named_buffers()}
     return found
 

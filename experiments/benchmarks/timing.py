@@ -1,0 +1,138 @@
+"""What the benchmarks share: forms that alternate in one process, facts about the machine, files of results."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import platform
+import resource
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+PACKAGES = ("torch", "torch-geometric", "numpy", "scipy", "numba", "networkx")
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds of each form, one entry per round.
+
+    Attributes:
+        wall: Wall time by form.
+        cpu: Processor time of this process, all threads added, by form. Waiting for a core does not count.
+    """
+
+    wall: dict[str, list[float]]
+    cpu: dict[str, list[float]]
+
+    def median(self, form: str, *, clock: str = "wall") -> float:
+        """Median seconds of a form."""
+        return statistics.median(getattr(self, clock)[form])
+
+    def ratio(self, form: str, other: str, *, clock: str = "wall") -> float:
+        """Median over the rounds of how often the time of `other` is that of `form`, both of the same round."""
+        times = getattr(self, clock)
+        return statistics.median(a / b for a, b in zip(times[form], times[other], strict=True))
+
+
+def alternate(forms: Mapping[str, Callable[[], object]], *, repeats: int, warm_up: int = 1) -> Times:
+    """Run all forms once per round, in turn, so that other work on the machine disturbs all of them alike.
+
+    Args:
+        forms: What to time, by name. The order is turned around in every other round.
+        repeats: Rounds that count.
+        warm_up: Rounds before, which compile and fill caches.
+    """
+    wall: dict[str, list[float]] = {name: [] for name in forms}
+    cpu: dict[str, list[float]] = {name: [] for name in forms}
+    for number in range(warm_up + repeats):
+        for name in list(forms) if number % 2 == 0 else list(forms)[::-1]:
+            gc.collect()
+            gc.disable()
+            try:
+                start, start_cpu = time.perf_counter(), time.process_time()
+                forms[name]()
+                seconds, seconds_cpu = time.perf_counter() - start, time.process_time() - start_cpu
+            finally:
+                gc.enable()
+            if number >= warm_up:
+                wall[name].append(seconds)
+                cpu[name].append(seconds_cpu)
+    return Times(wall, cpu)
+
+
+def machine_facts() -> dict[str, Any]:
+    """Processor, cores, memory, load and versions: what a figure means nothing without."""
+    model = platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), model)
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    except (OSError, ValueError):
+        memory = 0.0
+    return {
+        "processor": model,
+        "cores": os.cpu_count(),
+        "memory_gib": round(memory, 1),
+        "load_average": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "packages": {name: metadata.version(name) for name in PACKAGES},
+        "date": time.strftime("%Y-%m-%d"),
+    }
+
+
+def peak_gib() -> float:
+    """Largest resident memory of this process so far, in GiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def row(
+    name: str,
+    size: Mapping[str, int],
+    *,
+    ours: float,
+    reference: float,
+    unit: str,
+    ratio: float,
+    target: str = "",
+    met: bool | None = None,
+    **more: object,
+) -> dict[str, Any]:
+    """One line of the common table.
+
+    Args:
+        name: What is compared with what.
+        size: Numbers that the time depends on, for instance `nodes` and `edges`.
+        ours: Figure of ours.
+        reference: The same of the reference.
+        unit: Of both.
+        ratio: Median of the ratios of the rounds; above 1 is better if the target says `>=`.
+        target: What was asked for, in words.
+        met: Whether it was reached; None without a target.
+        more: Further figures.
+    """
+    line = {"name": name, "size": dict(size), "ours": ours, "reference": reference, "unit": unit, "ratio": ratio}
+    return {**line, "target": target, "met": met, **more}
+
+
+def write_rows(path: Path | None, rows: list[dict[str, Any]]) -> None:
+    """Print the lines, and write them with the facts of the machine if there is a path."""
+    for line in rows:
+        size = ", ".join(f"{value:,} {key}" for key, value in line["size"].items())
+        verdict = "" if line["met"] is None else f"   target {line['target']}: {'met' if line['met'] else 'MISSED'}"
+        print(
+            f"{line['name']:44} {size:34} ours {line['ours']:.4g} reference {line['reference']:.4g} {line['unit']} "
+            f"ratio {line['ratio']:.2f}{verdict}",
+            flush=True,
+        )
+    if path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"machine": machine_facts(), "rows": rows}, indent=2) + "\n", encoding="utf-8")
