@@ -6,6 +6,7 @@ import errno
 import lzma
 import pickle
 import struct
+import sys
 import tokenize
 import zipfile
 import zlib
@@ -15,20 +16,28 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-import pyarrow as pa
-from safetensors import SafetensorError
-
 from mmgraph.errors import InputError
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-DAMAGED = (
+_DAMAGED = (
     *(ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError, EOFError, AssertionError),
     *(MemoryError, SyntaxError, struct.error, zlib.error, lzma.LZMAError, zipfile.BadZipFile, pickle.PickleError),
-    *(pa.ArrowException, SafetensorError, tokenize.TokenError),
+    tokenize.TokenError,
 )
-"""What the libraries that we read files with raise on damaged ones, and our own code on values of the wrong type."""
+
+
+def damaged() -> tuple[type[Exception], ...]:
+    """What the libraries that we read files with raise on damaged ones, and our own code on values of the wrong type.
+
+    Only libraries that are imported can have raised anything, so none is imported here.
+    """
+    found: list[type[Exception]] = list(_DAMAGED)
+    for module, name in (("pyarrow", "ArrowException"), ("safetensors", "SafetensorError")):
+        if module in sys.modules:
+            found.append(getattr(sys.modules[module], name))
+    return tuple(found)
 
 
 @contextmanager
@@ -51,7 +60,7 @@ def reading(where: object, what: str) -> Iterator[None]:
         raise InputError(f"{error.filename or where}: file not found") from error
     except (IsADirectoryError, NotADirectoryError) as error:
         raise InputError(f"{error.filename or where}: expected a file: {error.strerror}") from error
-    except DAMAGED as error:
+    except damaged() as error:
         raise InputError(f"{where}: expected {what}, got: {reason(error)}") from error
     except OSError as error:
         if error.errno not in (None, errno.EINVAL):

@@ -79,6 +79,14 @@ def cli(*words: object) -> Callable[[], int]:
     return work
 
 
+def _kill(pid: int) -> None:
+    """Kill the child and all that it started; it may have had no time yet to become the head of a group."""
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        os.kill(pid, signal.SIGKILL)
+
+
 def run_child(
     work: Callable[[], int],
     *,
@@ -125,7 +133,7 @@ def run_child(
                 or (kill_at_event is not None and events >= kill_at_event)
                 or elapsed > timeout
             ):
-                os.killpg(pid, signal.SIGKILL)
+                _kill(pid)
                 _, status = os.waitpid(pid, 0)
                 if elapsed > timeout:
                     raise TimeoutError(f"a child ran longer than {timeout} s: {_text(err)[-500:]}")

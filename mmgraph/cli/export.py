@@ -75,13 +75,14 @@ def run(args: Namespace) -> None:
     from mmgraph.training.loading import load_model
 
     kind = check_format(args.to)  # before the work, not after it
+    engine = make_engine(args.engine, workers=args.workers, device=args.device)
     graph = load_graph(args.graph, mmap="read")
     encoder = load_model(args.run, device=args.device, graph=graph)
     work = args.work
     if work is None and args.engine == "local" and needs_sweep(encoder, graph):
         work = args.out.with_name(f".{args.out.name}.levels")
     if work is None:
-        with make_engine(args.engine, workers=args.workers, device=args.device) as engine:
+        with engine:
             table = embed(encoder, graph, device=args.device, level=args.level, engine=engine)
     else:
         table = sweep(encoder, graph, work, device=args.device, level=args.level)

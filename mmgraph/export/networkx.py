@@ -23,7 +23,7 @@ from mmgraph.export.manifest import as_array, check_manifest, from_rows, make_ma
 from mmgraph.files import atomic_path
 from mmgraph.formats.networkx.graph import to_networkx
 from mmgraph.inference.table import EmbeddingTable
-from mmgraph.untrusted import DAMAGED, reason
+from mmgraph.untrusted import damaged, reason
 
 NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML 1.0 cannot hold, not even escaped."""
@@ -151,7 +151,7 @@ def _read(read: Any, path: Path, verify: bool) -> EmbeddingTable:
         rows = [row for _, row in graph.nodes(data=True)]
         vectors = np.asarray([row["vector"].split(" ") for row in rows], dtype=np.float32)
         columns = {"id": pa.array(ids), "type": pa.array([row["node_type"] for row in rows], pa.string())}
-    except (ElementTree.ParseError, NetworkXException, *DAMAGED) as error:
+    except (ElementTree.ParseError, NetworkXException, *damaged()) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path}: expected a graph with embeddings, got: {reason(error)}") from None

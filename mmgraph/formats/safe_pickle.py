@@ -15,9 +15,8 @@ import torch
 
 from mmgraph.errors import InputError
 from mmgraph.formats.pickled_arrays import NUMPY_NAMES, plain_arrays
-from mmgraph.untrusted import DAMAGED
+from mmgraph.untrusted import damaged
 
-_DAMAGED = (*DAMAGED, OSError)
 """What unpicklers raise on bytes that are no pickle, and on whatever they refuse."""
 
 _GLOBAL = re.compile(r"GLOBAL (\S+)")
@@ -43,12 +42,12 @@ def load_pt(path: Path | str) -> Any:
         with torch.serialization.safe_globals([bytes, *names]), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Detected pickle protocol")
             return plain_arrays(torch.load(path, weights_only=True, **options))
-    except _DAMAGED as error:
+    except (*damaged(), OSError) as error:
         if "Unsupported operand" not in str(error):
             raise _refused(path, error) from None
     try:
         return plain_arrays(torch.load(path, weights_only=False, pickle_module=_pickle_module(), **options))
-    except _DAMAGED as error:
+    except (*damaged(), OSError) as error:
         raise _refused(path, error) from None
 
 
@@ -62,14 +61,14 @@ def load_pickle(path: Path | str) -> Any:
     try:
         with path.open("rb") as file:
             return plain_arrays(_Unpickler(file, encoding="latin1").load())
-    except _DAMAGED as error:
+    except (*damaged(), OSError) as error:
         raise _refused(path, error) from None
 
 
 def _is_zip(path: Path) -> bool:
     try:
         return zipfile.is_zipfile(path)
-    except _DAMAGED as error:  # it looks at more than the first bytes
+    except (*damaged(), OSError) as error:  # it looks at more than the first bytes
         raise _refused(path, error) from None
 
 

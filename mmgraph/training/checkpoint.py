@@ -16,8 +16,7 @@ from torch import nn
 from mmgraph.errors import InputError
 from mmgraph.files import atomic_path
 from mmgraph.sealed import seal, unseal
-from mmgraph.untrusted import DAMAGED as DAMAGED_ERRORS
-from mmgraph.untrusted import reading, reason
+from mmgraph.untrusted import damaged, reading, reason
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +70,7 @@ class Checkpoint:
             raise InputError(f"{path}: no checkpoint there; start the run with `mmgraph pretrain`") from None
         except InputError as error:
             raise DamagedCheckpointError(str(error)) from None
-        except (*DAMAGED_ERRORS, OSError) as error:
+        except (*damaged(), OSError) as error:
             raise DamagedCheckpointError(f"{path}: the checkpoint is damaged ({reason(error)})") from None
         if checkpoint.digest != digest:
             raise InputError(

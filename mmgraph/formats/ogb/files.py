@@ -13,7 +13,7 @@ from mmgraph.archives import LIMITS
 from mmgraph.errors import InputError, first_few
 from mmgraph.formats.safe_pickle import load_pt
 from mmgraph.splits.base import TEST, TRAIN, VALID
-from mmgraph.untrusted import DAMAGED
+from mmgraph.untrusted import damaged
 
 
 def read_ids(folder: Path, graph: Mapping[str, Any]) -> dict[str, Any]:
@@ -114,7 +114,7 @@ def read_npz(path: Path, *keys: str) -> Mapping[str, np.ndarray]:
             arrays = dict(archive)
     except InputError:
         raise
-    except (*DAMAGED, OSError) as error:
+    except (*damaged(), OSError) as error:
         raise InputError(f"{path}: cannot be read as arrays: {' '.join(str(error).split())}") from None
     missing = [key for key in keys if key not in arrays]
     if missing:
