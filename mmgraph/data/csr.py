@@ -5,10 +5,14 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from mmgraph.errors import InputError
+
+COUNTED_FROM = 2**20
+"""Edges from which rows are filled by counting, on a CPU; with fewer, Numba would take longer to be imported."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,10 +55,12 @@ class CSR:
             raise InputError(
                 f"edges must join nodes 0..{num_nodes - 1}, got {int(edge_index.min())}..{int(edge_index.max())}"
             )
-        order = torch.argsort(edge_type, stable=True)
-        order = order[torch.argsort(target[order] * num_nodes + source[order], stable=True)]
         indptr = torch.zeros(num_nodes + 1, dtype=torch.int64, device=edge_index.device)
         torch.cumsum(torch.bincount(target, minlength=num_nodes), dim=0, out=indptr[1:])
+        if edge_index.device.type == "cpu" and source.numel() >= COUNTED_FROM:
+            return cls(indptr, *_count_rows(indptr, source, target, edge_type))
+        order = torch.argsort(edge_type, stable=True)
+        order = order[torch.argsort(target[order] * num_nodes + source[order], stable=True)]
         return cls(indptr, source[order], edge_type[order])
 
     @property
@@ -80,3 +86,19 @@ class CSR:
             for start in range(0, len(array), 2**22):
                 digest.update(array[start : start + 2**22].astype("<i8").data)
         return digest.hexdigest()
+
+
+def _count_rows(indptr: Tensor, source: Tensor, target: Tensor, edge_type: Tensor) -> tuple[Tensor, Tensor]:
+    """Sources and types by row, each row sorted by source and then by type: `[num_edges]` each."""
+    from mmgraph.data import csr_kernels
+
+    starts = indptr.numpy()
+    indices, kinds = np.empty(source.numel(), np.int64), np.empty(source.numel(), np.int64)
+    place = starts[:-1].copy()
+    codes, number = torch.unique(edge_type, return_inverse=True)
+    for code in range(codes.numel()):
+        chosen = slice(None) if codes.numel() == 1 else number == code
+        ends = source[chosen].numpy(), target[chosen].numpy()
+        csr_kernels.fill_rows(*ends, code, 0, len(place), place, indices, kinds)
+    csr_kernels.sort_rows(starts, indices, kinds, max(codes.numel(), 1))
+    return torch.from_numpy(indices), codes[torch.from_numpy(kinds)]

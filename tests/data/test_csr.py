@@ -44,6 +44,19 @@ def test_order_of_edges_changes_nothing_and_types_default_to_zero() -> None:
     assert untyped.digest() == one.digest()
 
 
+@pytest.mark.parametrize("num_types", [1, 3])
+def test_rows_filled_by_counting_are_those_of_sorting(num_types: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    edge_index, _ = random_edges(40, 3000, 5)  # rows above and below 32 entries are sorted in two ways
+    edge_index = torch.cat([edge_index, torch.tensor([[3], [39]]).expand(2, 50)], dim=1)
+    edge_type = 7 * torch.randint(num_types, (3050,), generator=generator(6))
+    one = CSR.from_edges(edge_index, 41, edge_type)
+    monkeypatch.setattr("mmgraph.data.csr.COUNTED_FROM", 0)
+    other = CSR.from_edges(edge_index, 41, edge_type)
+    for name in ("indptr", "indices", "edge_type"):
+        assert getattr(one, name).equal(getattr(other, name))
+    assert CSR.from_edges(torch.empty(2, 0, dtype=torch.int64), 3).indptr.tolist() == [0, 0, 0, 0]
+
+
 def test_digest_follows_edges_and_number_of_nodes() -> None:
     edge_index, _ = random_edges(20, 100, 0)
     digest = CSR.from_edges(edge_index, 20).digest()
