@@ -28,12 +28,15 @@ _DAMAGED = (
 )
 
 
-def damaged() -> tuple[type[Exception], ...]:
+def damaged(*more: type[Exception]) -> tuple[type[Exception], ...]:
     """What the libraries that we read files with raise on damaged ones, and our own code on values of the wrong type.
 
     Only libraries that are imported can have raised anything, so none is imported here.
+
+    Args:
+        more: What else to catch.
     """
-    found: list[type[Exception]] = list(_DAMAGED)
+    found: list[type[Exception]] = [*_DAMAGED, *more]
     for module, name in (("pyarrow", "ArrowException"), ("safetensors", "SafetensorError")):
         if module in sys.modules:
             found.append(getattr(sys.modules[module], name))

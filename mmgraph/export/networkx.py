@@ -151,7 +151,7 @@ def _read(read: Any, path: Path, verify: bool) -> EmbeddingTable:
         rows = [row for _, row in graph.nodes(data=True)]
         vectors = np.asarray([row["vector"].split(" ") for row in rows], dtype=np.float32)
         columns = {"id": pa.array(ids), "type": pa.array([row["node_type"] for row in rows], pa.string())}
-    except (ElementTree.ParseError, NetworkXException, *damaged()) as error:
+    except damaged(ElementTree.ParseError, NetworkXException) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path}: expected a graph with embeddings, got: {reason(error)}") from None

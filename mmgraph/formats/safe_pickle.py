@@ -42,12 +42,12 @@ def load_pt(path: Path | str) -> Any:
         with torch.serialization.safe_globals([bytes, *names]), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Detected pickle protocol")
             return plain_arrays(torch.load(path, weights_only=True, **options))
-    except (*damaged(), OSError) as error:
+    except damaged(OSError) as error:
         if "Unsupported operand" not in str(error):
             raise _refused(path, error) from None
     try:
         return plain_arrays(torch.load(path, weights_only=False, pickle_module=_pickle_module(), **options))
-    except (*damaged(), OSError) as error:
+    except damaged(OSError) as error:
         raise _refused(path, error) from None
 
 
@@ -61,14 +61,14 @@ def load_pickle(path: Path | str) -> Any:
     try:
         with path.open("rb") as file:
             return plain_arrays(_Unpickler(file, encoding="latin1").load())
-    except (*damaged(), OSError) as error:
+    except damaged(OSError) as error:
         raise _refused(path, error) from None
 
 
 def _is_zip(path: Path) -> bool:
     try:
         return zipfile.is_zipfile(path)
-    except (*damaged(), OSError) as error:  # it looks at more than the first bytes
+    except damaged(OSError) as error:  # it looks at more than the first bytes
         raise _refused(path, error) from None
 
 

@@ -70,7 +70,7 @@ class Checkpoint:
             raise InputError(f"{path}: no checkpoint there; start the run with `mmgraph pretrain`") from None
         except InputError as error:
             raise DamagedCheckpointError(str(error)) from None
-        except (*damaged(), OSError) as error:
+        except damaged(OSError) as error:
             raise DamagedCheckpointError(f"{path}: the checkpoint is damaged ({reason(error)})") from None
         if checkpoint.digest != digest:
             raise InputError(

@@ -114,7 +114,7 @@ def read_npz(path: Path, *keys: str) -> Mapping[str, np.ndarray]:
             arrays = dict(archive)
     except InputError:
         raise
-    except (*damaged(), OSError) as error:
+    except damaged(OSError) as error:
         raise InputError(f"{path}: cannot be read as arrays: {' '.join(str(error).split())}") from None
     missing = [key for key in keys if key not in arrays]
     if missing:
