@@ -29,7 +29,7 @@ format: $(VENV)/installed-dev
 	$(BIN)/ruff format .
 
 bench: $(VENV)/installed-dev
-	$(BIN)/python experiments/benchmarks/run.py --plot experiments/benchmarks/results/scaling.png
+	$(BIN)/python experiments/benchmarks/run.py --plot runs/bench/scaling.png
 
 bench-quick: $(VENV)/installed-dev
 	$(BIN)/python experiments/benchmarks/run.py --quick --results runs/bench-quick

@@ -61,15 +61,23 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
     several = {name: lines for name, lines in named.items() if len({line["size"]["edges"] for line in lines}) > 1}
     if not several:
         return
-    figure, axes = pyplot.subplots(1, len(several), figsize=(4.2 * len(several), 3.6), squeeze=False)
-    for axis, (name, lines) in zip(axes[0], several.items(), strict=True):
+    columns = min(4, len(several))
+    count = -(-len(several) // columns)
+    figure, axes = pyplot.subplots(count, columns, figsize=(4.2 * columns, 3.4 * count), squeeze=False)
+    for axis in axes.flat[len(several) :]:
+        axis.axis("off")
+    for axis, (name, lines) in zip(axes.flat, several.items(), strict=False):
         for key, label in (("ours", "ours"), ("reference", "reference")):
             points = sorted((line["size"]["edges"], line[key]) for line in lines)
             axis.loglog(*zip(*points, strict=True), marker="o", label=f"{label}, exponent {exponent(points):.2f}")
         axis.set(title=name, xlabel="edges, both directions", ylabel=lines[0]["unit"])
+        sizes = sorted({line["size"]["edges"] for line in lines})
+        axis.set_xticks(sizes, [f"{size:,}" for size in sizes], fontsize=7)
+        axis.minorticks_off()
         axis.title.set_fontsize(8)
         axis.legend(fontsize=8)
     figure.tight_layout()
+    path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
 
 
