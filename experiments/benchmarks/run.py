@@ -73,7 +73,7 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
         axis.set(title=name, xlabel="edges, both directions", ylabel=lines[0]["unit"])
         sizes = sorted({line["size"]["edges"] for line in lines})
         axis.set_xticks(sizes, [f"{size:,}" for size in sizes], fontsize=7)
-        axis.minorticks_off()
+        axis.xaxis.set_minor_locator(pyplot.NullLocator())
         axis.title.set_fontsize(8)
         axis.legend(fontsize=8)
     figure.tight_layout()
