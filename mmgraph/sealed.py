@@ -82,7 +82,7 @@ def _unsealed(value: dict[str, Any], path: Path | str) -> bool:
 
 def is_canonical(path: Path | str, value: Any) -> bool:
     """Whether a file is byte for byte what `write_json` makes of a value: white space is content too."""
-    return Path(path).read_bytes() == json_text(value).encode()
+    return Path(path).read_bytes() == json_text(value).encode(errors="surrogatepass")
 
 
 def seal(data: bytes | memoryview) -> bytes:
@@ -153,4 +153,4 @@ def _sealed(value: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _text_digest(value: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(value, ensure_ascii=False).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(value, ensure_ascii=False).encode(errors="surrogatepass")).hexdigest()

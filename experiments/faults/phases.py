@@ -14,6 +14,7 @@ import torch
 from children import Outcome, cli, run_child
 
 from mmgraph.files import is_temporary
+from mmgraph.training.tracking import MEASURED
 
 OUT, CACHE = "out", "cache"
 """Names of what a phase writes, in its own folder."""
@@ -172,7 +173,7 @@ def _without_times(path: Path) -> bytes:
     data = path.read_bytes()
     if path.name == "metrics.jsonl":
         lines = [json.loads(line) for line in data.splitlines()]
-        return json.dumps([{key: line[key] for key in line if key != "seconds"} for line in lines]).encode()
+        return json.dumps([{key: line[key] for key in line if key not in MEASURED} for line in lines]).encode()
     if path.name == "env.json":  # somebody may commit while it runs
         record = json.loads(data)
         return json.dumps({key: record[key] for key in record if key not in ("commit", "sha256")}).encode()

@@ -6,6 +6,7 @@ import json
 import random
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -65,12 +66,14 @@ def test_a_child_is_killed_at_a_moment_and_at_a_change(tmp_path: Path, monkeypat
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_short_form_finds_nothing(tmp_path: Path) -> None:
-    words = ["--kills", "10", "--files", "52", "--shares", "0.5", "--work", str(tmp_path / "work")]
-    found = subprocess.run(
-        [sys.executable, str(FOLDER / "run.py"), *words, "--out", str(tmp_path / "found.json")],
-        capture_output=True,
-        text=True,
-    )
+    with tempfile.TemporaryDirectory() as work:
+        Path(work).chmod(0o755)  # somebody else must reach the files in it; nobody gets into the folders of pytest
+        words = ["--kills", "10", "--files", "52", "--shares", "0.5", "--work", str(Path(work, "work"))]
+        found = subprocess.run(
+            [sys.executable, str(FOLDER / "run.py"), *words, "--out", str(tmp_path / "found.json")],
+            capture_output=True,
+            text=True,
+        )
     assert found.returncode == 0, found.stdout[-3000:] + found.stderr[-2000:]
     results = json.loads((tmp_path / "found.json").read_text())
     assert sum(result["kills"] for result in results["kills"]) == 10

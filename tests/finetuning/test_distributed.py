@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from mmgraph.nn.build import Encoder, build_encoder
 from mmgraph.nn.encoder import EncoderConfig
 from mmgraph.nn.gnn import GNNConfig
 from mmgraph.nn.moe import MoEConfig
+from mmgraph.sealed import read_sealed_json
 from mmgraph.tasks.base import Task
 from mmgraph.testing.datasets import fake_encoders
 from mmgraph.testing.factories import randomise
@@ -82,7 +82,7 @@ def run_of_rank(graph: MultimodalGraph, tasks: dict[str, Task], out: str) -> dic
 @pytest.mark.slow
 def test_a_run_writes_once_and_tells_all_ranks_the_result(toy, tmp_path: Path) -> None:
     results = run_ranks(run_of_rank, toy.graph, toy.tasks, str(tmp_path / "two"), folder=tmp_path)
-    assert results[0] == results[1] == json.loads((tmp_path / "two" / "result.json").read_text())
+    assert results[0] == results[1] == read_sealed_json(tmp_path / "two" / "result.json")
     alone = finetune(make_encoder(toy.graph), toy.graph, toy.tasks["community"], CONFIG, out=tmp_path / "one")
     assert alone.result["valid"]["loss"] == pytest.approx(results[0]["valid"]["loss"], rel=1e-3)
     names = [{path.name for path in (tmp_path / run).iterdir()} for run in ("one", "two")]
