@@ -233,7 +233,7 @@ def assert_equal_runs(first: Path, second: Path) -> None:
     a, b = (load_encoder(folder / "model").state_dict() for folder in (first, second))
     assert a.keys() == b.keys()
     assert all(torch.equal(a[key], b[key]) for key in a)
-    rows = [[{k: v for k, v in row.items() if k != "seconds"} for row in read_metrics(f)] for f in (first, second)]
+    rows = [[{k: v for k, v in row.items() if k not in MEASURED} for row in read_metrics(f)] for f in (first, second)]
     assert rows[0] == rows[1]
     assert [row["step"] for row in rows[0]] == list(range(8))
 
@@ -250,7 +250,7 @@ def test_a_killed_rank_ends_the_others_and_resume_is_exact(folders: list[str], t
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert run_ranks(train, folders, str(whole), name, 0, folder=tmp_path) == ["done", "done"]
     names = {path.name for path in whole.iterdir()}
-    assert names == {"config.yaml", "env.json", "metrics.jsonl", "tensorboard", "model", "last.pt"}
+    assert names == {"config.yaml", "env.json", "metrics.jsonl", "tensorboard", "model", "last.pt", "previous.pt"}
     first, second = run_ranks(train, folders, str(parts), name, int(signal.SIGKILL), folder=tmp_path)
     assert first.startswith("rank 0: another process of this run ended or gave no answer")
     assert second == -signal.SIGKILL
