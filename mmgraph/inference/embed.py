@@ -158,7 +158,7 @@ def _layer_levels(
     build = partial(ContentRows, encoder, dict(graph.features), graph.device)
     yield _fill(x, ranges, engine.map(build, ranges), "embed: features")
     for number in range(encoder.num_layers):
-        rows = engine.map(partial(LayerRows, encoder, number, messages, x), ranges)
+        rows = engine.map(partial(LayerRows, encoder, number, messages.indptr, messages.source, x), ranges)
         x = _fill(torch.empty_like(x), ranges, rows, f"embed: layer {number + 1} of {encoder.num_layers}")
         yield x
 

@@ -46,23 +46,25 @@ class LayerRows:
     Args:
         encoder: The model, in evaluation mode.
         number: Index of the layer.
-        messages: All edges, sorted by target.
-        x: `[num_nodes, dim]`: level `number`.
+        indptr: `[num_nodes + 1]`: the edges into node `v` are `indptr[v] .. indptr[v + 1] - 1`.
+        source: `[num_edges]`: where they come from; may be a mapped file.
+        x: `[num_nodes, dim]`: level `number`; may be a mapped file.
     """
 
-    def __init__(self, encoder: GraphEncoder, number: int, messages: MessageGraph, x: Tensor) -> None:
-        self.encoder, self.number, self.messages, self.x = encoder, number, messages, x
+    def __init__(self, encoder: GraphEncoder, number: int, indptr: Tensor, source: Tensor, x: Tensor) -> None:
+        self.encoder, self.number, self.indptr, self.source, self.x = encoder, number, indptr, source, x
 
     @torch.no_grad()
     def __call__(self, span: Range) -> Tensor:
         """Compute one range."""
         start, stop = span
-        device, messages = self.encoder.device, self.messages
-        inside = slice(int(messages.indptr[start]), int(messages.indptr[stop]))
-        sources, local = torch.unique(messages.source[inside], return_inverse=True)
-        edge_index = torch.stack([local, messages.target[inside] - start]).to(device)
+        device, indptr = self.encoder.device, self.indptr[start : stop + 1]
+        sources, local = torch.unique(self.source[int(indptr[0]) : int(indptr[-1])], return_inverse=True)
+        rows = torch.arange(stop - start, device=indptr.device)
+        target = torch.repeat_interleave(rows, indptr.diff())
+        edges = MessageGraph((indptr - indptr[0]).to(device), local.to(device), target.to(device), sources.numel())
         x_source, x_target = self.x[sources].to(device), self.x[start:stop].to(device)
-        return self.encoder.layer(self.number, x_source, x_target, edge_index).to(self.x.device)
+        return self.encoder.layer(self.number, x_source, x_target, edges).to(self.x.device)
 
 
 class BlockRows:

@@ -26,10 +26,10 @@ from mmgraph.errors import InputError
 from mmgraph.files import cache_folder, content_digest, read_json, write_json
 from mmgraph.inference.embed import evaluating, node_ranges, table_model
 from mmgraph.inference.levels import Level, check_level, combine_levels, level_name
+from mmgraph.inference.rows import ContentRows, LayerRows, Range
 from mmgraph.inference.table import EmbeddingTable
 from mmgraph.nn.build import Encoder
 from mmgraph.nn.encoder import GraphEncoder
-from mmgraph.nn.message_graph import MessageGraph
 from mmgraph.nn.saving import encoder_digest
 from mmgraph.progress import track
 
@@ -41,8 +41,6 @@ BLOCK_ROWS = 2**17
 """Nodes and in-edges of a block together, if not told otherwise."""
 IN_MEMORY = 2**31
 """Bytes of levels and edges up to which `embed` is the better choice; see `needs_sweep`."""
-
-Block = tuple[int, int]
 
 
 def needs_sweep(encoder: Encoder, graph: MultimodalGraph) -> bool:
@@ -120,34 +118,15 @@ def sweep(
 
 def _compute(
     model: GraphEncoder, graph: MultimodalGraph, csr: CSR, number: int, below: Tensor | None
-) -> Callable[[Block], Tensor]:
+) -> Callable[[Range], Tensor]:
     """What makes a block of level `number`, `[stop - start, dim]`."""
-
-    def features(block: Block) -> Tensor:
-        rows = torch.arange(*block, device=graph.device)
-        taken = {name: item.take(rows).to(model.device) for name, item in graph.features.items()}
-        return model.fuse(taken, num_nodes=rows.numel()).x
-
-    def layer(block: Block) -> Tensor:
-        assert below is not None
-        start, stop = block
-        indptr = csr.indptr[start : stop + 1]
-        inside = slice(int(indptr[0]), int(indptr[-1]))
-        sources, local = np.unique(csr.indices[inside].numpy(), return_inverse=True)
-        x_source, x_target = below[torch.from_numpy(sources)], below[start:stop].clone()
-        indptr = indptr - indptr[0]
-        target = torch.repeat_interleave(torch.arange(stop - start), indptr.diff())
-        source = torch.from_numpy(local.astype(np.int64))
-        edges = MessageGraph(
-            indptr.to(model.device), source.to(model.device), target.to(model.device), num_sources=len(sources)
-        )
-        return model.layer(number - 1, x_source.to(model.device), x_target.to(model.device), edges)
-
-    return features if below is None else layer
+    if below is None:
+        return ContentRows(model, dict(graph.features), graph.device)
+    return LayerRows(model, number - 1, csr.indptr, csr.indices, below)
 
 
-def _combine(levels: list[Tensor], graph: MultimodalGraph, level: Level) -> Callable[[Block], Tensor]:
-    def block_of(block: Block) -> Tensor:
+def _combine(levels: list[Tensor], graph: MultimodalGraph, level: Level) -> Callable[[Range], Tensor]:
+    def block_of(block: Range) -> Tensor:
         rows = torch.arange(*block, device=graph.device)
         features = {name: item.take(rows) for name, item in graph.features.items()}
         return combine_levels((one[slice(*block)].clone() for one in levels), level, features)
@@ -175,7 +154,7 @@ class _Levels:
         num_ranges: Number of ranges; at most one per block.
     """
 
-    def __init__(self, folder: Path, key: str, num_nodes: int, blocks: list[Block], num_ranges: int) -> None:
+    def __init__(self, folder: Path, key: str, num_nodes: int, blocks: list[Range], num_ranges: int) -> None:
         self.folder, self.num_nodes = folder, num_nodes
         count = min(num_ranges, len(blocks))
         cuts = [len(blocks) * i // count for i in range(count + 1)]
@@ -238,12 +217,12 @@ class _Levels:
         """Whether all rows of a level are written and there."""
         return self._path(level).exists() and self._missing(level) == []
 
-    def _missing(self, level: int) -> list[list[Block]]:
+    def _missing(self, level: int) -> list[list[Range]]:
         """Ranges of which a block is not written; an earlier call may have had other ranges."""
         done = sorted((start, item.stop) for (number, start), item in self._done.items() if number == level)
         return [blocks for blocks in self.ranges if not _covers(done, blocks[0][0], blocks[-1][1])]
 
-    def fill(self, level: int, compute: Callable[[Block], Tensor], title: str) -> None:
+    def fill(self, level: int, compute: Callable[[Range], Tensor], title: str) -> None:
         """Compute the ranges of a level that are missing.
 
         Args:

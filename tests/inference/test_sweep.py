@@ -73,14 +73,14 @@ class Stopped(Exception):
     pass
 
 
-def stop_after(monkeypatch: pytest.MonkeyPatch, blocks: int | None) -> list[module.Block]:
+def stop_after(monkeypatch: pytest.MonkeyPatch, blocks: int | None) -> list[module.Range]:
     """Makes a sweep fail at a block; returns the blocks that are computed."""
     original, computed = module._compute, []
 
     def compute(*args: object) -> object:
         inner = original(*args)  # type: ignore[arg-type]
 
-        def block_of(block: module.Block) -> torch.Tensor:
+        def block_of(block: module.Range) -> torch.Tensor:
             if len(computed) == blocks:
                 raise Stopped
             computed.append(block)
