@@ -19,7 +19,7 @@ import platform
 import re
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,11 @@ def cache_folder(name: str) -> Path:
 
 def content_digest(*parts: bytes | str) -> str:
     """Hash parts to a 64-character SHA-256; the boundaries between parts count."""
+    return parts_digest(parts)
+
+
+def parts_digest(parts: Iterable[bytes | str]) -> str:
+    """`content_digest` of parts that come one by one."""
     digest = hashlib.sha256()
     for part in parts:
         data = part.encode() if isinstance(part, str) else part

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from mmgraph.data.appender import ArrayAppender
 from mmgraph.data.arrays import array_parts, read_array, write_array
 from mmgraph.data.csr import CSR
 from mmgraph.data.graph import MultimodalGraph
 from mmgraph.errors import InputError, unknown_choice
-from mmgraph.files import atomic_folder, file_digest, read_json, write_json
+from mmgraph.files import atomic_folder
 from mmgraph.progress import track
+from mmgraph.sealed import check_digests, digests_of, read_sealed_json, write_sealed_json
 
 logger = logging.getLogger(__name__)
 
@@ -127,8 +127,7 @@ def build_csr(
             indices.close()
             kinds.close()
         entries["indptr"] = write_array(new, "indptr", torch.from_numpy(indptr))
-        files = {entry["file"]: file_digest(new / entry["file"]) for entry in entries.values()}
-        write_json(new / MANIFEST, {"format": FORMAT, "version": VERSION, **entries, "files": files})
+        write_sealed_json(new / MANIFEST, {"format": FORMAT, "version": VERSION, **entries, "files": digests_of(new)})
     return open_csr(folder, verify=False)
 
 
@@ -143,18 +142,12 @@ def open_csr(folder: Path | str, *, verify: bool = True) -> CSR:
         InputError: If there are none, or a file is missing or was changed.
     """
     folder = Path(folder)
-    manifest = read_json(folder / MANIFEST)
+    manifest = read_sealed_json(folder / MANIFEST)
     if not isinstance(manifest, dict) or (manifest.get("format"), manifest.get("version")) != (FORMAT, VERSION):
         raise InputError(f"{folder / MANIFEST}: expected format {FORMAT!r} version {VERSION}")
-    arrays: list[Tensor] = []
-    for name in _NAMES:
-        path = folder / f"{name}.npy"
-        if not path.is_file():
-            raise InputError(f"{path}: the file is missing")
-        if verify and file_digest(path) != manifest["files"].get(path.name):
-            raise InputError(f"{path}: the file was changed (SHA-256 differs from {MANIFEST})")
-        arrays.append(read_array(path, manifest[name], mmap="read"))
-    return CSR(*arrays)
+    if verify:
+        check_digests(folder, manifest["files"], source=folder / MANIFEST)
+    return CSR(*(read_array(folder / f"{name}.npy", manifest[name], mmap="read") for name in _NAMES))
 
 
 def edges_digest(graph: MultimodalGraph, relations: Sequence[str]) -> str:

@@ -20,7 +20,7 @@ from mmgraph.data.graph import MultimodalGraph
 from mmgraph.data.ids import NodeIds
 from mmgraph.data.relation import Relation
 from mmgraph.errors import InputError, first_few
-from mmgraph.files import atomic_folder, content_digest, file_digest, read_json, write_json
+from mmgraph.files import atomic_folder, content_digest, file_digest, parts_digest, read_json, write_json
 from mmgraph.sealed import is_canonical
 from mmgraph.untrusted import reads
 
@@ -176,7 +176,7 @@ def graph_digest(graph: MultimodalGraph) -> str:
     ids = graph.node_ids.values
     header = {
         "name": graph.name,
-        "ids": _texts_digest(ids) if ids.dtype == object else content_digest(ids.tobytes()),
+        "ids": parts_digest(ids) if ids.dtype == object else content_digest(ids.tobytes()),
         "node_types": list(graph.node_types),
         "relations": [
             [
@@ -202,16 +202,6 @@ def graph_digest(graph: MultimodalGraph) -> str:
         digest.update(f"{tensor.dtype}{list(tensor.shape)}".encode())
         for part in array_parts(tensor, present):
             digest.update(part)
-    return digest.hexdigest()
-
-
-def _texts_digest(texts: np.ndarray) -> str:
-    """`content_digest` of all texts, which would take them as a list of arguments."""
-    digest = hashlib.sha256()
-    for text in texts:
-        data = text.encode()
-        digest.update(len(data).to_bytes(8, "little"))
-        digest.update(data)
     return digest.hexdigest()
 
 

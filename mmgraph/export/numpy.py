@@ -5,18 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
 from mmgraph.data.arrays import load_npy
 from mmgraph.errors import InputError
-from mmgraph.export.manifest import as_array, check_manifest, from_rows, make_manifest, to_rows
+from mmgraph.export.folder import IDS, MANIFEST, check_files, read_manifest, read_rows
+from mmgraph.export.manifest import as_array, from_rows, make_manifest, to_rows
 from mmgraph.files import atomic_folder
 from mmgraph.inference.table import EmbeddingTable
-from mmgraph.sealed import check_digests, digests_of, read_sealed_json, write_sealed_json
+from mmgraph.sealed import digests_of, write_sealed_json
 
-MANIFEST, VECTORS, IDS = "manifest.json", "vectors.npy", "ids.parquet"
+VECTORS = "vectors.npy"
 
 
 def write_numpy(table: EmbeddingTable, path: Path, *, overwrite: bool = False) -> None:
@@ -39,17 +39,13 @@ def read_numpy(path: Path, *, verify: bool = True) -> EmbeddingTable:
     Raises:
         InputError: If a file is missing, damaged, or does not match the manifest.
     """
-    manifest = check_manifest(read_sealed_json(path / MANIFEST), path / MANIFEST)
+    manifest = read_manifest(path)
     if verify:
-        check_digests(path, manifest.get("digests", {}), source=path / MANIFEST)
+        check_files(path, manifest)
     array = load_npy(path / VECTORS, mmap_mode="c")
     if array.dtype != np.float32:
         raise InputError(f"{path / VECTORS}: expected float32, got {array.dtype}")
-    try:
-        rows = pq.read_table(path / IDS, page_checksum_verification=verify)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(f"{path / IDS}: expected a parquet file, got: {str(error).splitlines()[0]}") from None
-    return from_rows(rows, torch.from_numpy(array), manifest, path, verify=verify)
+    return from_rows(read_rows(path, verify=verify), torch.from_numpy(array), manifest, path, verify=verify)
 
 
 def _check_replaceable(path: Path) -> None:
