@@ -9,7 +9,6 @@ import lzma
 import stat
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -18,13 +17,9 @@ from typing import IO, Any
 import pyarrow as pa
 
 from mmgraph.errors import InputError, visible
-from mmgraph.untrusted import reason
+from mmgraph.untrusted import damaged, reason
 
 _COPY_BYTES = 1 << 20
-_DAMAGED = (
-    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, OSError, EOFError, ValueError, RuntimeError),
-    *(NotImplementedError, MemoryError, LookupError, ArithmeticError, pa.ArrowException),
-)
 
 
 @dataclass(frozen=True)
@@ -113,7 +108,7 @@ def extract_zip(archive: Path, folder: Path, limits: ArchiveLimits = LIMITS) -> 
                     written += _copy(source, out, archive, limits.most(packed) - written)
     except InputError:
         raise
-    except _DAMAGED as error:
+    except damaged(tarfile.TarError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None and not isinstance(error, FileExistsError):
             raise
         raise InputError(f"{archive}: expected an archive, got: {reason(error)}") from None
@@ -134,7 +129,7 @@ def zip_member(archive: Path, member: str, *, max_bytes: int = 2**28) -> bytes:
         raise
     except KeyError:
         raise InputError(f"{archive}: expected the file {member} inside, found none") from None
-    except _DAMAGED as error:
+    except damaged(tarfile.TarError, OSError) as error:
         raise InputError(f"{archive}: expected an archive, got: {reason(error)}") from None
 
 
@@ -168,7 +163,7 @@ def tar_members(
                 found[name] = b"" if file is None else file.read(max_bytes)
     except InputError:
         raise
-    except _DAMAGED as error:
+    except damaged(tarfile.TarError, OSError) as error:
         raise InputError(f"{where}: expected a tar archive, got: {reason(error)}") from None
     return found
 
@@ -199,7 +194,7 @@ def decompress(path: Path, *, max_bytes: int = 2**32, limits: ArchiveLimits = LI
             _copy(source, out, path, most)
     except InputError:
         raise
-    except _DAMAGED as error:
+    except damaged(tarfile.TarError, OSError) as error:
         raise InputError(f"{path}: cannot be decompressed: {reason(error)}") from None
     return out.getvalue()
 

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from mmgraph.errors import InputError
-from mmgraph.untrusted import reason
+from mmgraph.untrusted import damaged, reason
 
 MAX_YAML_BYTES = 2**20
 MAX_YAML_DEPTH = 50
@@ -85,15 +85,7 @@ def parse_yaml(text: str, *, where: object, fast: bool = False) -> Any:
     except InputError:
         raise
     # Dates that do not exist, broken base64 and the like are errors of Python, not of the library.
-    except (
-        yaml.YAMLError,
-        ValueError,
-        ArithmeticError,
-        LookupError,
-        TypeError,
-        AttributeError,
-        RecursionError,
-    ) as error:
+    except damaged(yaml.YAMLError) as error:
         raise InputError(f"{where}: expected YAML, got: {reason(error)}") from None
 
 

@@ -17,8 +17,6 @@ from mmgraph.errors import InputError
 from mmgraph.formats.pickled_arrays import NUMPY_NAMES, plain_arrays
 from mmgraph.untrusted import damaged
 
-"""What unpicklers raise on bytes that are no pickle, and on whatever they refuse."""
-
 _GLOBAL = re.compile(r"GLOBAL (\S+)")
 
 
