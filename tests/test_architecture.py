@@ -16,7 +16,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # A layer may import the layers before it, and its own files.
 LAYERS: list[set[str]] = [
     {"errors"},
-    {"compiled", "distributed", "memory", "notebook", "seeding", "progress", "untrusted", "versions"},
+    {"compiled", "distributed", "notebook", "process", "seeding", "progress", "untrusted", "versions"},
     {"archives", "files", "yaml_text"},
     {"config", "engines", "metrics", "sealed"},
     {"data"},

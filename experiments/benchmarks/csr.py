@@ -8,19 +8,15 @@ with each edge, as scipy carries a value.
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import scipy.sparse
 import torch
 from random_graphs import random_edges
-from timing import alternate, row, write_rows
+from timing import alternate, row, run_sizes, size_parser
 
 from mmgraph.data.csr import CSR
-
-SIZES = ["10000,100000", "100000,1000000", "1000000,10000000"]
 
 
 def measure(num_nodes: int, num_edges: int, repeats: int) -> dict[str, Any]:
@@ -56,18 +52,8 @@ def measure(num_nodes: int, num_edges: int, repeats: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", nargs="+", default=SIZES, help="NODES,EDGES of each graph")
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--out", type=Path, help="also write the figures to this JSON file")
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    rows = []
-    for size in args.sizes:
-        num_nodes, num_edges = (int(number) for number in size.split(","))
-        rows.append(measure(num_nodes, num_edges, args.repeats))
-    write_rows(args.out, rows)
+    args = size_parser(__doc__, repeats=5).parse_args()
+    run_sizes(args, lambda nodes, edges: [measure(nodes, edges, args.repeats)])
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import socket
 import statistics
 import subprocess
 import sys
@@ -30,15 +29,13 @@ import torch
 
 from mmgraph.data.store import load_graph
 from mmgraph.distributed import connect
-from mmgraph.nn.build import build_encoder
 from mmgraph.nn.encoder import EncoderConfig
-from mmgraph.objectives.mix import ObjectiveMix
 from mmgraph.synthetic.planted_config import PlantedConfig, PlantedModality
 from mmgraph.synthetic.writing import write_synthetic_graph
+from mmgraph.testing.ranks import free_port, rank_environment
 from mmgraph.training.config import PretrainConfig
 from mmgraph.training.optim import build_optimizer
-from mmgraph.training.pretrain import PretrainStep
-from mmgraph.training.view_sources import view_source
+from mmgraph.training.pretrain import build_step
 
 WARM_UP = 2
 TARGET = 0.9
@@ -51,16 +48,12 @@ def measure(folder: Path, *, dim: int, steps: int) -> dict[str, float]:
     config = PretrainConfig(
         steps=steps + WARM_UP, encoder=replace(EncoderConfig(), dim=dim), device="cpu", accumulate=1
     )
-    torch.manual_seed(0)
-    encoder = build_encoder(config.encoder, [graph])
-    specs = {graph.name: [features.spec for features in graph.features.values()]}
-    objectives = ObjectiveMix(config.objectives, dim, specs)
-    source = view_source(encoder, graph, config, cache=folder / "ppr", ranks=ranks)
-    parts = torch.nn.ModuleDict({"encoder": encoder, "objectives": objectives})
-    parameters = list(parts.parameters())
-    optimizer = build_optimizer(dict(parts.items()), config.optim)
-    step = PretrainStep(config, encoder, objectives, {graph.name: source}, ranks)
-    parts.train()
+    step = build_step(config, [graph], cache=folder / "ppr", ranks=ranks)
+    source = step.sources[graph.name]
+    parameters = [p for part in step.modules.values() for p in part.parameters()]
+    optimizer = build_optimizer(step.modules, config.optim)
+    for part in step.modules.values():
+        part.train()
     wall, cpu, loss = [], [], 0.0
     for number in range(steps + WARM_UP):
         start = time.perf_counter(), time.process_time()
@@ -81,15 +74,11 @@ def measure(folder: Path, *, dim: int, steps: int) -> dict[str, float]:
 
 def launch(folder: Path, args: argparse.Namespace, *, ranks: int, threads: int) -> dict[str, float]:
     """Measure in processes of their own; wall time of the slowest, CPU time of all."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     words = ["--folder", str(folder), "--dim", str(args.dim), "--steps", str(args.steps)]
     running = []
     for rank in range(ranks):
-        variables = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": ranks, "MASTER_ADDR": "127.0.0.1"}
-        variables |= {"MASTER_PORT": port, "OMP_NUM_THREADS": threads}
-        environment = os.environ | {name: str(value) for name, value in variables.items()}
+        environment = {**os.environ, **rank_environment(rank, ranks, port), "OMP_NUM_THREADS": str(threads)}
         command = [sys.executable, __file__, *words]
         running.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment))
     found = [json.loads(process.communicate()[0].splitlines()[-1]) for process in running]

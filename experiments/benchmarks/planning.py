@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from timing import row, write_rows
+from timing import row, show, write_rows
 
 from mmgraph.planning.calibration import SIZE_OF, SIZES, calibrate
 from mmgraph.planning.trial import PPR_SEEDS, run_trial
@@ -48,7 +48,6 @@ def main() -> None:
         job = replace(base, nodes=nodes, edges=round(nodes * args.edges_per_node))
         with tempfile.TemporaryDirectory() as temporary:
             found = run_trial(job, Path(temporary))
-        lines = []
         for name, one in found.items():
             predicted = costs.cpu[name].seconds(SIZE_OF[name](job))
             measured = one.cpu * (nodes / PPR_SEEDS if name == "ppr" else 1)
@@ -56,7 +55,7 @@ def main() -> None:
             met = abs(ratio - 1) <= WITHIN
             more = {"exponent": costs.cpu[name].exponent, "wall": one.wall, "calibrated_at": costs.facts["nodes"]}
             size = {"nodes": nodes, "edges": job.edges}
-            lines.append(
+            rows.append(
                 row(
                     f"plan of {name}, predicted against measured",
                     size,
@@ -69,10 +68,8 @@ def main() -> None:
                     **more,
                 )
             )
-        write_rows(None, lines)
-        rows += lines
-    if args.out:
-        write_rows(args.out, rows)
+            show(rows[-1])
+    write_rows(args.out, rows)
 
 
 if __name__ == "__main__":

@@ -13,19 +13,17 @@ from __future__ import annotations
 
 import argparse
 import warnings
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import scipy.sparse
 import torch
 from random_graphs import random_edges
-from timing import alternate, row, write_rows
+from timing import alternate, row, run_sizes, size_parser
 
 from mmgraph.data.csr import CSR
 from mmgraph.data.ppr import PPRConfig, ppr_top_k
 
-SIZES = ["10000,100000", "100000,1000000", "1000000,10000000"]
 TARGET, RECALL = 3.0, 0.95
 RECALL_AT = 32
 
@@ -96,7 +94,7 @@ def measure(num_nodes: int, num_edges: int, args: argparse.Namespace) -> list[di
     large, ratio = num_edges >= 10_000_000, times.ratio("pyg", "ours")
     per_seed = {name: times.median(name) / args.seeds for name in ("ours", "pyg")}
     settings = {"alpha": args.alpha, "epsilon": args.epsilon, "top_k": args.top_k, "seeds": args.seeds, "exact": few}
-    lines = [
+    return [
         row(
             f"PPR top-{args.top_k}, speed-up over PyG's kernel",
             size,
@@ -132,33 +130,21 @@ def measure(num_nodes: int, num_edges: int, args: argparse.Namespace) -> list[di
             **settings,
         ),
     ]
-    write_rows(None, lines)
-    return lines
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", nargs="+", default=SIZES, help="NODES,EDGES of each graph")
+    parser = size_parser(__doc__, repeats=5)
     parser.add_argument("--alpha", type=float, default=0.2)
     parser.add_argument("--epsilon", type=float, default=2e-5)
     parser.add_argument("--top-k", type=int, default=64)
     parser.add_argument("--seeds", type=int, default=512)
     parser.add_argument("--exact", type=int, default=32, help="seeds of which the exact vector is computed")
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--out", type=Path, help="also write the figures to this JSON file")
     args = parser.parse_args()
     warnings.simplefilter("ignore")
     import numba
 
-    torch.set_num_threads(args.threads)
     numba.set_num_threads(args.threads)
-    rows = []
-    for size in args.sizes:
-        num_nodes, num_edges = (int(number) for number in size.split(","))
-        rows += measure(num_nodes, num_edges, args)
-    if args.out:
-        write_rows(args.out, rows)
+    run_sizes(args, lambda nodes, edges: measure(nodes, edges, args))
 
 
 if __name__ == "__main__":

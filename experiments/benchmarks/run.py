@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+from mmgraph.planning.costs import CostCurve
 
 HERE = Path(__file__).parent
 TABLE = {
@@ -34,18 +35,11 @@ OTHERS = {
     "ranking": [],
     "pretraining": [],
     "distributed": [],
-    "scale": ["--sizes", "1000000,10000000"],
+    "scale": ["--sizes", "1000000,10000000", "--folder", "runs/bench/scale"],
     "filters": [],
     "serving": [],
 }
 """Scripts with a form of their own, and their arguments; not part of `--quick`."""
-
-
-def exponent(points: list[tuple[float, float]]) -> float:
-    """Slope of log figure over log size by least squares."""
-    x, y = ([math.log(point[axis]) for point in points] for axis in (0, 1))
-    mean_x, mean_y = sum(x) / len(x), sum(y) / len(y)
-    return sum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True)) / sum((a - mean_x) ** 2 for a in x)
 
 
 def plot(rows: list[dict[str, Any]], path: Path) -> None:
@@ -69,7 +63,9 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
     for axis, (name, lines) in zip(axes.flat, several.items(), strict=False):
         for key, label in (("ours", "ours"), ("reference", "reference")):
             points = sorted((line["size"]["edges"], line[key]) for line in lines)
-            axis.loglog(*zip(*points, strict=True), marker="o", label=f"{label}, exponent {exponent(points):.2f}")
+            axis.loglog(
+                *zip(*points, strict=True), marker="o", label=f"{label}, exponent {CostCurve.of(points).exponent:.2f}"
+            )
         axis.set(title=name, xlabel="edges, both directions", ylabel=lines[0]["unit"])
         sizes = sorted({line["size"]["edges"] for line in lines})
         axis.set_xticks(sizes, [f"{size:,}" for size in sizes], fontsize=7)

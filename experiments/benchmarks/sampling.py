@@ -10,23 +10,20 @@ replacement as ours does: all messages of a frontier, a random key for each, the
 
 from __future__ import annotations
 
-import argparse
 import random
-from pathlib import Path
 from typing import Any
 
 import networkx
 import numpy as np
 import torch
 from random_graphs import random_edges
-from timing import alternate, row, write_rows
+from timing import alternate, row, run_sizes, size_parser
 
 from mmgraph.data.graph import MultimodalGraph
 from mmgraph.data.ids import NodeIds
 from mmgraph.data.relation import Relation
 from mmgraph.data.sampling import NeighborSampler
 
-SIZES = ["10000,100000", "100000,1000000", "1000000,10000000"]
 TARGET = 2e6
 LARGEST_NETWORKX = 1_000_000
 
@@ -137,20 +134,12 @@ def measure(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", nargs="+", default=SIZES, help="NODES,EDGES of each graph")
+    parser = size_parser(__doc__, repeats=7)
     parser.add_argument("--batch", type=int, default=1024)
     parser.add_argument("--fanouts", type=int, nargs="+", default=[10, 5])
-    parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--out", type=Path, help="also write the figures to this JSON file")
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    rows = []
-    for size in args.sizes:
-        num_nodes, num_edges = (int(number) for number in size.split(","))
-        rows += measure(num_nodes, num_edges, batch=args.batch, fanouts=tuple(args.fanouts), repeats=args.repeats)
-    write_rows(args.out, rows)
+    settings = {"batch": args.batch, "fanouts": tuple(args.fanouts), "repeats": args.repeats}
+    run_sizes(args, lambda nodes, edges: measure(nodes, edges, **settings))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 The limit is enforced: `RLIMIT_DATA` counts all writable private memory that a process asks for, touched or not, so that an
 allocation beyond it fails. `own` is the highest sum of anonymous and shared pages that was seen (`RssAnon + RssShmem`, every
-20 ms): allocations, and pages of mapped files that were written to. `peak` also counts pages of mapped files that are only
+10 ms): allocations, and pages of mapped files that were written to. `peak` also counts pages of mapped files that are only
 read, which the system takes back when others need the room.
 
     python experiments/benchmarks/scale.py --folder /data/scale                 # 1M nodes, 10M edges; 10M nodes, 100M edges
@@ -14,19 +14,16 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import shutil
-import subprocess
 import sys
-import time
-from functools import partial
 from pathlib import Path
 from typing import Any
+
+from processes import run_process
 
 from mmgraph.config import dump_yaml
 from mmgraph.data.sampling import SamplingConfig
 from mmgraph.files import read_json
-from mmgraph.memory import own_memory
 from mmgraph.nn.encoder import EncoderConfig
 from mmgraph.nn.gnn import GNNConfig
 from mmgraph.nn.moe import MoEConfig
@@ -150,23 +147,11 @@ def measure(
     name: str, command: list[str], environment: dict[str, str], limit: float, edges: int
 ) -> dict[str, str | float]:
     """Seconds, processor time, and memory in GiB of a process of its own; printed, too."""
-    start = time.perf_counter()
-    size = int(limit * 2**30)
-    restrict = partial(resource.setrlimit, resource.RLIMIT_DATA, (size, size)) if size else None
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment, preexec_fn=restrict)
-    own = 0
-    while (ended := os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is None:
-        own = max(own, own_memory(process.pid) or 0)
-        time.sleep(0.02)
-    seconds = time.perf_counter() - start
-    _, _, usage = os.wait4(process.pid, 0)
-    if ended.si_status:
-        raise SystemExit(f"failed: {' '.join(command)}")
-    cpu = usage.ru_utime + usage.ru_stime
-    row: dict[str, str | float] = {"phase": name, "seconds": seconds, "cpu_seconds": cpu, "limit_gib": limit}
-    row |= {"own_gib": own / 2**30, "peak_gib": usage.ru_maxrss / 2**20, "cpu_us_per_edge": 1e6 * cpu / edges}
+    used = run_process(command, environment=environment, limit=int(limit * 2**30))
+    row: dict[str, str | float] = {"phase": name, "seconds": used.seconds, "cpu_seconds": used.cpu, "limit_gib": limit}
+    row |= {"own_gib": used.own_gib, "peak_gib": used.peak_gib, "cpu_us_per_edge": 1e6 * used.cpu / edges}
     print(
-        f"  {name:10} {seconds:8.1f} s   processor {cpu:8.1f} s, {row['cpu_us_per_edge']:6.2f} us per edge   "
+        f"  {name:10} {used.seconds:8.1f} s   processor {used.cpu:8.1f} s, {row['cpu_us_per_edge']:6.2f} us per edge   "
         f"own {row['own_gib']:5.2f} GiB   peak {row['peak_gib']:5.2f} GiB",
         flush=True,
     )

@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
+
+from processes import run_process
 
 SIZES = ["1000000,10000000", "10000000,100000000"]
 OPEN = "import sys; from mmgraph.data.store import load_graph; load_graph(sys.argv[1], verify=False)"
@@ -46,28 +45,9 @@ def main() -> None:
 
 def measure(what: str, command: list[str]) -> dict[str, str | float]:
     """Seconds, peak memory and peak own memory in GiB of a process of its own; printed, too."""
-    start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    own = 0
-    while (ended := os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is None:
-        own = max(own, own_memory(process.pid))
-        time.sleep(0.01)
-    seconds = time.perf_counter() - start
-    _, _, usage = os.wait4(process.pid, 0)
-    if ended.si_status:
-        raise SystemExit(f"failed: {' '.join(command)}")
-    peak = usage.ru_maxrss / 2**20
-    print(f"{what:48} {seconds:7.1f} s   peak {peak:5.2f} GiB   own {own / 2**20:5.2f} GiB", flush=True)
-    return {"what": what, "seconds": seconds, "peak_gib": peak, "own_gib": own / 2**20}
-
-
-def own_memory(pid: int) -> int:
-    """KiB that are no page of a file; 0 where the system does not tell."""
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) for line in lines if line.startswith("RssAnon:")), 0)
+    used = run_process(command)
+    print(f"{what:48} {used.seconds:7.1f} s   peak {used.peak_gib:5.2f} GiB   own {used.own_gib:5.2f} GiB", flush=True)
+    return {"what": what, "seconds": used.seconds, "peak_gib": used.peak_gib, "own_gib": used.own_gib}
 
 
 if __name__ == "__main__":

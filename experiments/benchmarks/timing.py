@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import gc
 import json
 import os
@@ -17,6 +18,9 @@ from typing import Any
 
 import torch
 
+from mmgraph.planning.machine import processor_name
+
+SIZES = ["10000,100000", "100000,1000000", "1000000,10000000"]
 PACKAGES = ("torch", "torch-geometric", "numpy", "scipy", "numba", "networkx")
 
 
@@ -70,15 +74,12 @@ def alternate(forms: Mapping[str, Callable[[], object]], *, repeats: int, warm_u
 
 def machine_facts() -> dict[str, Any]:
     """Processor, cores, memory, load and versions: what a figure means nothing without."""
-    model = platform.machine()
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), model)
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     except (OSError, ValueError):
         memory = 0.0
     return {
-        "processor": model,
+        "processor": processor_name(),
         "cores": os.cpu_count(),
         "memory_gib": round(memory, 1),
         "load_average": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
@@ -123,16 +124,47 @@ def row(
     return {**line, "target": target, "met": met, **more}
 
 
+def show(line: Mapping[str, Any]) -> None:
+    """Print a line."""
+    size = ", ".join(f"{value:,} {key}" for key, value in line["size"].items())
+    verdict = "" if line["met"] is None else f"   target {line['target']}: {'met' if line['met'] else 'MISSED'}"
+    print(
+        f"{line['name']:44} {size:34} ours {line['ours']:.4g} reference {line['reference']:.4g} {line['unit']} "
+        f"ratio {line['ratio']:.2f}{verdict}",
+        flush=True,
+    )
+
+
 def write_rows(path: Path | None, rows: list[dict[str, Any]]) -> None:
-    """Print the lines, and write them with the facts of the machine if there is a path."""
-    for line in rows:
-        size = ", ".join(f"{value:,} {key}" for key, value in line["size"].items())
-        verdict = "" if line["met"] is None else f"   target {line['target']}: {'met' if line['met'] else 'MISSED'}"
-        print(
-            f"{line['name']:44} {size:34} ours {line['ours']:.4g} reference {line['reference']:.4g} {line['unit']} "
-            f"ratio {line['ratio']:.2f}{verdict}",
-            flush=True,
-        )
+    """Write the lines with the facts of the machine, if there is a path."""
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"machine": machine_facts(), "rows": rows}, indent=2) + "\n", encoding="utf-8")
+
+
+def size_parser(description: str | None, *, repeats: int) -> argparse.ArgumentParser:
+    """Flags of a benchmark over graphs of several sizes, see `run_sizes`."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", nargs="+", default=SIZES, help="NODES,EDGES of each graph")
+    parser.add_argument("--repeats", type=int, default=repeats)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--out", type=Path, help="also write the figures to this JSON file")
+    return parser
+
+
+def run_sizes(args: argparse.Namespace, measure: Callable[[int, int], list[dict[str, Any]]]) -> None:
+    """Measure each size, print its lines as soon as they are there, and write all at the end.
+
+    Args:
+        args: Of a parser that `size_parser` made.
+        measure: Gives the lines of a number of nodes and of edges.
+    """
+    torch.set_num_threads(args.threads)
+    rows: list[dict[str, Any]] = []
+    for size in args.sizes:
+        num_nodes, num_edges = (int(number) for number in size.split(","))
+        lines = measure(num_nodes, num_edges)
+        for line in lines:
+            show(line)
+        rows += lines
+    write_rows(args.out, rows)

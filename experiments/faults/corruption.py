@@ -8,7 +8,7 @@ import random
 import shutil
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from children import Outcome, cli, run_child
@@ -64,10 +64,6 @@ class CorruptionResult:
     again: int = 0
     harmless: int = 0
     wrong: list[str] = field(default_factory=list)
-
-    def to_dict(self) -> dict[str, object]:
-        """For the results file."""
-        return asdict(self)
 
 
 def reading(kind: str) -> Callable[[Path], Callable[[], int]]:

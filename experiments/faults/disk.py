@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from children import Outcome, cli, run_child
@@ -34,10 +34,6 @@ class DiskResult:
     fault: str
     line: str = ""
     wrong: str = ""
-
-    def to_dict(self) -> dict[str, object]:
-        """For the results file."""
-        return asdict(self)
 
 
 def can_mount(folder: Path) -> bool:

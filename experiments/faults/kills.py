@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 import signal
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from children import Outcome
@@ -36,10 +36,6 @@ class KillResult:
     equal: int = 0
     seconds: float = 0.0
     wrong: list[str] = field(default_factory=list)
-
-    def to_dict(self) -> dict[str, object]:
-        """For the results file."""
-        return asdict(self)
 
 
 def kill_phase(phase: Phase, base: Path, folder: Path, *, kills: int, seed: int) -> KillResult:

@@ -8,6 +8,7 @@ import shutil
 import sys
 import tempfile
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -43,17 +44,17 @@ def main() -> int:
     bad = 0
     if args.kills:
         results = kill_all(work / "base", work / "kills", kills=args.kills, seed=args.seed, only=args.only)
-        found["kills"] = [result.to_dict() for result in results]
+        found["kills"] = [asdict(result) for result in results]
         print_kills(results)
         bad += sum(len(result.wrong) for result in results)
     if args.files:
         changed = corrupt_all(work / "base", work / "files", files=args.files, seed=args.seed, only=args.only)
-        found["files"] = [result.to_dict() for result in changed]
+        found["files"] = [asdict(result) for result in changed]
         print_changed(changed)
         bad += sum(len(result.wrong) for result in changed)
     if not args.no_disk:
         faults = disk_faults(work / "base", work / "disks", only=args.only, shares=tuple(args.shares))
-        found["disk"] = [result.to_dict() for result in faults]
+        found["disk"] = [asdict(result) for result in faults]
         print_faults(faults)
         bad += sum(bool(result.wrong) for result in faults)
     if args.out is not None:

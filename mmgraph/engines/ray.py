@@ -18,6 +18,7 @@ from typing import Any, ClassVar, TypeVar
 
 from mmgraph.engines.base import Engine
 from mmgraph.errors import InputError, require
+from mmgraph.process import num_processors
 
 S = TypeVar("S")
 R = TypeVar("R")
@@ -124,7 +125,7 @@ class RayEngine(Engine):
                 with _silent_stderr():
                     ray.init(address, **quiet)
             else:
-                count = max((self.workers or 1) * self.threads, _num_processors())
+                count = max((self.workers or 1) * self.threads, num_processors())
                 with _silent_stderr():
                     ray.init("local", num_cpus=count, include_dashboard=False, **quiet)
         except (ConnectionError, RuntimeError, ValueError) as error:
@@ -246,11 +247,6 @@ def _check_reachable(address: str) -> None:
     except OSError as error:
         shown = address if found == address else f"{address} ({found})"
         raise InputError(f"engine ray: no cluster at RAY_ADDRESS={shown}: {error.strerror or error}") from None
-
-
-def _num_processors() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _silence_raylet(ray: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -58,9 +59,7 @@ class CostCurve:
         if self.flat or len(self.points) < 2:
             return None
         x, y = ([math.log(max(point[axis], 1e-9)) for point in self.points] for axis in (0, 1))
-        mean_x, mean_y = sum(x) / len(x), sum(y) / len(y)
-        spread = sum((value - mean_x) ** 2 for value in x)
-        return sum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True)) / spread
+        return statistics.linear_regression(x, y).slope
 
     def to_json(self) -> dict[str, Any]:
         """As plain values."""

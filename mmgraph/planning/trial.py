@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from mmgraph.data.csr import CSR
 from mmgraph.data.graph import MultimodalGraph
@@ -17,18 +16,16 @@ from mmgraph.data.sampling import SamplingConfig
 from mmgraph.data.store import load_graph, save_graph
 from mmgraph.export.base import write_table
 from mmgraph.inference.embed import embed
-from mmgraph.nn.build import Encoder, build_encoder
+from mmgraph.nn.build import Encoder
 from mmgraph.nn.encoder import EncoderConfig
 from mmgraph.nn.gnn import GNNConfig
-from mmgraph.objectives.mix import ObjectiveMix
 from mmgraph.planning.clock import Spent, spent
 from mmgraph.planning.workload import Model, Workload
 from mmgraph.synthetic.planted import planted_graph
 from mmgraph.synthetic.planted_config import PlantedConfig, PlantedModality, PlantedRelation
 from mmgraph.training.config import PretrainConfig
 from mmgraph.training.optim import build_optimizer
-from mmgraph.training.pretrain import PretrainStep
-from mmgraph.training.view_sources import ViewSource, view_source
+from mmgraph.training.pretrain import PretrainStep, build_step
 
 PPR_SEEDS = 256
 STEPS = 2
@@ -102,17 +99,10 @@ def run_trial(job: Workload, folder: Path) -> dict[str, Spent]:
 
 def _train(job: Workload, graph: MultimodalGraph, cache: Path) -> tuple[Encoder, Mapping[str, Spent]]:
     config = training_config(job.model, job.dim, STEPS + 1)
-    made: list[tuple[Encoder, ObjectiveMix, ViewSource]] = []
-    torch.manual_seed(0)
-
-    def prepare() -> None:
-        encoder = build_encoder(config.encoder, [graph])
-        specs = {graph.name: [features.spec for features in graph.features.values()]}
-        objectives = ObjectiveMix(config.objectives, config.encoder.dim, specs)
-        made.append((encoder, objectives, view_source(encoder, graph, config, cache=cache)))
-
-    found = {"prepare": spent(prepare)}
-    encoder, objectives, source = made[0]
+    made: list[PretrainStep] = []
+    found = {"prepare": spent(lambda: made.append(build_step(config, [graph], cache=cache)))}
+    step = made[0]
+    encoder, source = step.encoder, step.sources[graph.name]
     every = config.sampling.refresh_every
     if job.model == "sign":
         # The first batch of a round computes the blocks, the next one uses them.
@@ -121,14 +111,14 @@ def _train(job: Workload, graph: MultimodalGraph, cache: Path) -> tuple[Encoder,
             max(min(one.cpu - other.cpu for one, other in pairs), 0.0),
             max(min(one.wall - other.wall for one, other in pairs), 0.0),
         )
-    step = PretrainStep(config, encoder, objectives, {graph.name: source})
-    parts: dict[str, nn.Module] = {"encoder": encoder, "objectives": objectives}
-    optimizer = build_optimizer(parts, config.optim)
+    optimizer = build_optimizer(step.modules, config.optim)
 
     def train(number: int) -> None:
         optimizer.zero_grad(set_to_none=True)
         step(number)
-        torch.nn.utils.clip_grad_norm_([p for part in parts.values() for p in part.parameters()], config.optim.clip)
+        torch.nn.utils.clip_grad_norm_(
+            [p for part in step.modules.values() for p in part.parameters()], config.optim.clip
+        )
         optimizer.step()
 
     encoder.train()

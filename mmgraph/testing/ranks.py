@@ -22,6 +22,19 @@ PRELOAD = [
 """Imported once, in the process that the others are forked from."""
 
 
+def free_port() -> int:
+    """A port of this machine that nobody listens to now."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def rank_environment(rank: int, world_size: int, port: int) -> dict[str, str]:
+    """What `torchrun` tells a process, with all of them on this machine."""
+    variables = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world_size, "MASTER_PORT": port}
+    return {"MASTER_ADDR": "127.0.0.1", **{name: str(value) for name, value in variables.items()}}
+
+
 def run_ranks(
     function: Callable[..., Any], *args: Any, world_size: int = 2, folder: Path, seconds: float = 240
 ) -> list[Any]:
@@ -42,17 +55,14 @@ def run_ranks(
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOAD)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     folder.mkdir(parents=True, exist_ok=True)
     where = (function.__code__.co_filename, function.__name__)
     results = [folder / f"rank{rank}.pt" for rank in range(world_size)]
     processes = []
     for rank, path in enumerate(results):
         path.unlink(missing_ok=True)
-        variables = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world_size, "MASTER_PORT": port}
-        environment = {**os.environ, "MASTER_ADDR": "127.0.0.1", **{k: str(v) for k, v in variables.items()}}
+        environment = {**os.environ, **rank_environment(rank, world_size, port)}
         processes.append(context.Process(target=_enter, args=(where, args, environment, path), daemon=True))
     try:
         for process in processes:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mmgraph.data.graph import MultimodalGraph
 from mmgraph.files import file_digest, write_json
+from mmgraph.sealed import KEY, write_sealed_json
 from mmgraph.testing.factories import make_graph
 
 
@@ -42,7 +43,8 @@ def sign_files(header: str, key: str) -> Callable[[Path], None]:
                     content[key][name] = file_digest(file)
                 elif file.is_file() and isinstance(value, dict):
                     content[key][name] = {"bytes": file.stat().st_size, "sha256": file_digest(file)}
-            write_json(path, content)
+            # What is sealed is sealed again, or nothing behind the seal is ever reached.
+            (write_sealed_json if KEY in content else write_json)(path, content)
 
     return sign
 

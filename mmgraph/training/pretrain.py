@@ -10,20 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmgraph.data.graph import MultimodalGraph
 from mmgraph.data.store import load_graph
 from mmgraph.distributed import LOCAL, Ranks, connect, local_device
 from mmgraph.errors import InputError
 from mmgraph.files import cache_folder
-from mmgraph.memory import own_memory
 from mmgraph.nn.build import Encoder, build_encoder
 from mmgraph.nn.encoder import EncoderOutput
 from mmgraph.nn.saving import load_encoder, save_encoder
 from mmgraph.notebook import html_table
 from mmgraph.objectives.base import BatchViews
 from mmgraph.objectives.mix import ObjectiveMix
+from mmgraph.process import own_memory
 from mmgraph.seeding import derive_seed, generator
 from mmgraph.training.config import PretrainConfig, check_names
 from mmgraph.training.conflict import GradientConflict
@@ -93,17 +93,11 @@ def pretrain(
     if folder.finished:
         return PretrainRun(folder.path, load_encoder(folder.model, device=device).eval(), config)
 
-    # Parameters are drawn on the CPU from torch's global generator, so that a GPU run starts from the same weights.
-    torch.manual_seed(derive_seed(config.seed, "parameters"))
-    encoder = build_encoder(config.encoder, loaded).to(device)
-    domains = {graph.name: [features.spec for features in graph.features.values()] for graph in loaded}
-    objectives = ObjectiveMix(config.objectives, config.encoder.dim, domains).to(device)
-    ranks.same([encoder, objectives])
     cache = Path(ppr_cache) if ppr_cache is not None else cache_folder("ppr")
-    sources = {graph.name: view_source(encoder, graph, config, cache=cache, ranks=ranks) for graph in loaded}
-    step = PretrainStep(config, encoder, objectives, sources, ranks)
+    step = build_step(config, loaded, cache=cache, device=device, ranks=ranks)
+    encoder = step.encoder
     trainer = Trainer(
-        {"encoder": encoder, "objectives": objectives},
+        step.modules,
         config.optim,
         steps=config.steps,
         folder=folder.path,
@@ -115,9 +109,10 @@ def pretrain(
     if trainer.has_checkpoint:
         trainer.restore()
     encoder.train()
-    trainer.fit(step, description=f"pre-training on {', '.join(domains)}")
+    names = [graph.name for graph in loaded]
+    trainer.fit(step, description=f"pre-training on {', '.join(names)}")
     encoder.eval()
-    ranks.on_main(lambda: str(save_encoder(encoder, folder.model, extra={"graphs": list(domains)})))
+    ranks.on_main(lambda: str(save_encoder(encoder, folder.model, extra={"graphs": names})))
     return PretrainRun(folder.path, encoder, config)
 
 
@@ -204,6 +199,11 @@ class PretrainStep:
         self._waited, self._steps = 0.0, 0
         self.schedule = draw_schedule(config, {name: source.num_nodes for name, source in sources.items()})
 
+    @property
+    def modules(self) -> dict[str, nn.Module]:
+        """What is trained, by name."""
+        return {"encoder": self.encoder, "objectives": self.objectives}
+
     def __call__(self, step: int) -> StepOutput:
         """Draw the batches of a step and accumulate their gradients, or this rank's part of them."""
         total = 0.0
@@ -256,6 +256,33 @@ class PretrainStep:
             loss = loss + weight * balance
             parts = {**parts, "balance": balance.detach()}
         return loss, parts, outputs
+
+
+def build_step(
+    config: PretrainConfig,
+    graphs: Sequence[MultimodalGraph],
+    *,
+    cache: Path,
+    device: torch.device | str = "cpu",
+    ranks: Ranks = LOCAL,
+) -> PretrainStep:
+    """A new model, its losses and the batches of its graphs: what a run starts with.
+
+    Args:
+        config: Settings of the run.
+        graphs: Graphs of different names.
+        cache: Folder of computed PPR neighbours, and of the adjacency of large graphs.
+        device: Where the model goes.
+        ranks: The processes of the run.
+    """
+    # Parameters are drawn on the CPU from torch's global generator, so that a GPU run starts from the same weights.
+    torch.manual_seed(derive_seed(config.seed, "parameters"))
+    encoder = build_encoder(config.encoder, graphs).to(device)
+    domains = {graph.name: [features.spec for features in graph.features.values()] for graph in graphs}
+    objectives = ObjectiveMix(config.objectives, config.encoder.dim, domains).to(device)
+    ranks.same([encoder, objectives])
+    sources = {graph.name: view_source(encoder, graph, config, cache=cache, ranks=ranks) for graph in graphs}
+    return PretrainStep(config, encoder, objectives, sources, ranks)
 
 
 def expert_logs(prefix: str, outputs: Sequence[EncoderOutput]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from mmgraph.data.loaders import BatchLoader
 from mmgraph.data.ppr import PPRConfig
 from mmgraph.data.sampling import NeighborSampler, PPRSampler, Sampler
 from mmgraph.errors import InputError
-from mmgraph.memory import own_memory
+from mmgraph.process import own_memory
 from mmgraph.testing.factories import make_graph
 
 

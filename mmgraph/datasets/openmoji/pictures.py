@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import queue
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 from mmgraph.datasets.openmoji.source import SVG_DIGEST
 from mmgraph.errors import InputError, require
 from mmgraph.files import content_digest
+from mmgraph.process import num_processors
 from mmgraph.progress import progress_bar
 
 SIZE = 128
@@ -49,12 +49,8 @@ def rasterise(svgs: Sequence[Path], folder: Path, *, size: int = SIZE, num_worke
     there = {path.name for path in folder.glob("*.png")}
     missing = [path for path in svgs if f"{path.stem}.png" not in there]
     if missing:
-        _draw(missing, folder, size, min(num_workers or _num_cores(), len(missing)))
+        _draw(missing, folder, size, min(num_workers or num_processors(), len(missing)))
     return [folder / f"{path.stem}.png" for path in svgs]
-
-
-def _num_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _draw(svgs: Sequence[Path], folder: Path, size: int, num_workers: int) -> None:

@@ -1,7 +1,8 @@
-"""How much memory this process has."""
+"""What this process has of the machine: memory and processors."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 
@@ -21,3 +22,8 @@ def own_memory(process: int | str = "self") -> int | None:
         return None
     sizes = [int(line.split()[1]) for line in lines if line.startswith(("RssAnon:", "RssShmem:"))]
     return sum(sizes) * 1024 if sizes else None
+
+
+def num_processors() -> int:
+    """Processors that this process may use; there may be more in the machine."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
