@@ -175,7 +175,9 @@ def measure(setting: Setting, model: str, seed: int) -> dict[str, Any] | None:
         "seconds": round(seconds, 1),
         "valid": _rounded(valid),
         "test": _rounded(test),
-        "per_user": [round(value, 4) for value in setting.task.per_user(score, setting.graph)["ndcg@10"].tolist()],
+        "per_user": " ".join(
+            f"{value:.3f}" for value in setting.task.per_user(score, setting.graph)["ndcg@10"].tolist()
+        ),
         **({"blend": chosen} if isinstance(chosen, dict) else {}),
     }
 
@@ -198,7 +200,8 @@ def table_of(rows: dict[str, dict[str, Any]]) -> str:
     shown = [name for name in SHOWN if any(name in one["test"] for runs in rows.values() for one in runs.values())]
     lines = [f"| model | valid ndcg@10 | {' | '.join(shown)} | ndcg@10 against {best} | seconds |"]
     lines.append("| --- " * (len(shown) + 4) + "|")
-    for name, runs in rows.items():
+    for name in [*TABLES, *MODELS]:
+        runs = rows.get(name)
         if not runs:
             continue
         cells = [_cell(runs, "valid", "ndcg@10"), *(_cell(runs, "test", metric) for metric in shown)]
@@ -210,7 +213,12 @@ def table_of(rows: dict[str, dict[str, Any]]) -> str:
 
 def _paired(ours: dict[str, Any], other: dict[str, Any]) -> str:
     """Mean difference of nDCG@10 over users in points and p of the paired t-test; a user's value is the mean over seeds."""
-    mine, theirs = (np.mean([run["per_user"] for run in runs.values()], axis=0) for runs in (ours, other))
+    mine, theirs = (
+        np.mean([[float(value) for value in run["per_user"].split()] for run in runs.values()], axis=0)
+        for runs in (ours, other)
+    )
+    if (mine == theirs).all():
+        return "0.0"
     p = float(stats.ttest_rel(mine, theirs).pvalue)
     return f"{100 * float(np.mean(mine - theirs)):+.1f} (p {p:.3f})"
 
