@@ -11,7 +11,7 @@ all its edges, candidates keep theirs. Models are those of `study.py`; their run
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from records import job_record, record_path
 from results import SHOWN, read_records, summary
 from tables import markdown
 
+from mmgraph.data.graph import MultimodalGraph
 from mmgraph.errors import InputError
 from mmgraph.files import read_json, write_json
 from mmgraph.tasks.dropping import drop_modality, isolate
@@ -40,7 +41,14 @@ PARTS = ("cold", "sweep")
 
 
 def run_model(
-    context: Context, name: str, model: Model, graph: LoadedGraph, seed: int, parts: Collection[str] = PARTS
+    context: Context,
+    name: str,
+    model: Model,
+    graph: LoadedGraph,
+    seed: int,
+    parts: Collection[str] = PARTS,
+    shares: Sequence[float] = SHARES,
+    modalities: Collection[str] | None = None,
 ) -> None:
     """Sweep and cold nodes of one model and seed; written after each share, finished shares are kept."""
     path = record_path(context.out, graph.graph.name, name, seed, folder=FOLDER)
@@ -51,10 +59,22 @@ def run_model(
     if (before.get("settings"), before.get("tasks")) == (record["settings"], digests):
         record = before
     if "sweep" in parts:
-        sweep(context, model, graph, seed, record["sweep"], lambda: write_json(path, record))
+        hidden = hidden_content(graph, seed, shares, modalities)
+        sweep(context, model, graph, seed, hidden, record["sweep"], lambda: write_json(path, record))
     if "cold" in parts and record["cold"] is None:
         record["cold"] = cold(context, model, graph, seed)
         write_json(path, record)
+
+
+def hidden_content(
+    graph: LoadedGraph, seed: int, shares: Sequence[float], modalities: Collection[str] | None
+) -> Iterator[tuple[str, MultimodalGraph]]:
+    """The whole graph, and graphs that lack a share of one modality, by name: `image 0.25`; made when they are asked for."""
+    yield WHOLE, graph.graph
+    for modality in graph.graph.features:
+        if modalities is None or modality in modalities:
+            for share in shares:
+                yield f"{modality} {share:g}", drop_modality(graph.graph, modality, share, seed)
 
 
 def sweep(
@@ -62,17 +82,12 @@ def sweep(
     model: Model,
     graph: LoadedGraph,
     seed: int,
+    hidden: Iterable[tuple[str, MultimodalGraph]],
     found: dict[str, Any],
     save: Callable[[], None],
 ) -> None:
-    """Fill in the metrics of all tasks by what is hidden, `image 0.25`; `save` is called after each."""
+    """Fill in the metrics of all tasks by what is hidden; `save` is called after each."""
     measures = [Measure(name, task) for name, task in graph.tasks.items()]
-    hidden = [(WHOLE, graph.graph)]
-    hidden += [
-        (f"{modality} {share:g}", drop_modality(graph.graph, modality, share, seed))
-        for modality in graph.graph.features
-        for share in SHARES
-    ]
     for key, poorer in hidden:
         if key in found:
             continue
@@ -114,7 +129,8 @@ def print_graph(out: Path, graph: str, records: list[dict[str, Any]]) -> None:
         lines = []
         for task, metric in _tasks(record["sweep"].get(WHOLE, {}) for record in records):
             for label in labels:
-                curve = []
+                curve: list[tuple[float, dict[str, float]]] = []
+                cells = []
                 for share in (0.0, *SHARES):
                     key = WHOLE if share == 0 else f"{modality} {share:g}"
                     mine = [
@@ -124,12 +140,12 @@ def print_graph(out: Path, graph: str, records: list[dict[str, Any]]) -> None:
                     ]
                     if mine:
                         curve.append((100 * share, summary(100 * metrics[metric] for metrics in mine)))
+                        whole, mean = curve[0][1]["mean"], curve[-1][1]["mean"]
+                        cells.append(f"{mean:.1f}" + (f" ({mean - whole:+.1f})" if share else ""))
+                    else:
+                        cells.append("")
                 if not curve:
                     continue
-                whole = curve[0][1]["mean"]
-                cells = [
-                    f"{one['mean']:.1f}" + ("" if x == 0 else f" ({one['mean'] - whole:+.1f})") for x, one in curve
-                ]
                 lines.append([f"{task} ({metric})", label, *cells])
                 panels.setdefault(f"{task} ({metric})", {})[label] = (
                     [x for x, _ in curve],
@@ -169,6 +185,10 @@ def main() -> None:
     parser.add_argument(
         "--parts", nargs="+", choices=PARTS, default=list(PARTS), help="the sweep takes most of the time"
     )
+    parser.add_argument(
+        "--shares", nargs="+", type=float, choices=SHARES, default=list(SHARES), help="of nodes that lose it"
+    )
+    parser.add_argument("--modalities", nargs="+", help="what is hidden; all modalities of a graph by default")
     parser.add_argument("--table", action="store_true", help="only print and draw what is finished")
     args = parser.parse_args()
     if not args.table:
@@ -182,7 +202,7 @@ def main() -> None:
                     for graph in map(context.load, scored_graphs(args, context.graphs)):
                         unit = f"{model.claim(context, graph) or f'{name}-{graph.graph.name}'}-seed{seed}"
                         with claimed(args.out / "locks" / unit, wait=True):
-                            run_model(context, name, model, graph, seed, args.parts)
+                            run_model(context, name, model, graph, seed, args.parts, args.shares, args.modalities)
                         print(f"{graph.graph.name}: {name}, seed {seed}", flush=True)
         except InputError as error:
             raise SystemExit(f"error: {error}") from None
