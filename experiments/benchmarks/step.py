@@ -29,8 +29,8 @@ from typing import Any
 
 import torch
 from published import PublishedUniGraph2, mean_of_modalities
-from torch import Tensor, nn
 from timing import Times, alternate, show, timed_row, write_rows
+from torch import Tensor, nn
 
 from mmgraph.baselines.graphmae2 import GraphMAE2, GraphMAE2Config
 from mmgraph.data.batch import GraphBatch
@@ -135,7 +135,9 @@ def forms_of(
     width = next(iter(graph.features.values())).spec.dim
     torch.manual_seed(0)
     mae = GraphMAE2(width, GraphMAE2Config(dim=dim, num_layers=preset.encoder.gnn.num_layers)).train()
-    published = PublishedUniGraph2({graph.name: {name: item.spec.dim for name, item in graph.features.items()}}, dim).train()
+    published = PublishedUniGraph2(
+        {graph.name: {name: item.spec.dim for name, item in graph.features.items()}}, dim
+    ).train()
     forms = {
         "unigraph2": our_form(ours),
         GRAPHMAE2: reference_form(
