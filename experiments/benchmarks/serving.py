@@ -27,7 +27,7 @@ import faiss
 import numpy as np
 import pyarrow as pa
 import torch
-from timing import write_rows
+from timing import row, write_rows
 
 from mmgraph.data.features import FeatureSpec, ModalityFeatures
 from mmgraph.data.graph import MultimodalGraph
