@@ -22,7 +22,7 @@ from mmgraph.planning.costs import CostCurve
 
 HERE = Path(__file__).parent
 SCRIPTS = {
-    "encoding": ["--texts", "64", "--images", "32", "--repeats", "1"],
+    "encoding": ["--texts", "64", "--images", "32", "--repeats", "1", "--threads", "1"],
     "csr": ["--sizes", "10000,100000"],
     "sampling": ["--sizes", "10000,100000"],
     "ppr": ["--sizes", "10000,100000", "--seeds", "128"],
