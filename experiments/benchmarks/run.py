@@ -42,7 +42,9 @@ SCRIPTS = {
 FULL = {
     "encoding": ["--repeats", "3"],
     "filters": ["--queries", "30", "--formats", "faiss,parquet"],
+    "inference": ["--repeats", "2"],
     "planning": ["--sizes", "10000", "40000"],
+    "ppr": ["--repeats", "3"],
     "pretraining": ["--sizes", "16000", "32000", "64000", "--steps", "8"],
     "serving": ["--seconds", "10"],
     "step": ["--repeats", "5"],
