@@ -96,7 +96,7 @@ def main() -> None:
     }
     lines = [
         timed_row(
-            f"mixture of experts, time of {title}",
+            f"mixture of experts, time over {title}",
             {"nodes": args.num_nodes},
             times,
             name,
