@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from timing import row, write_rows
 
 from mmgraph.data.store import load_graph
 from mmgraph.distributed import connect
@@ -129,13 +130,21 @@ def main() -> None:
     if args.threads:
         print(f"2 x 1 thread runs {ratio:.2f} x the steps per second of 1 x 2 threads; target >= {TARGET}")
     print(f"CPU time of 1 x 1 is {cpu_ratio:.2f} x that of 2 x 1")
-    if args.out:
-        settings = {"nodes": args.nodes, "dim": args.dim, "steps": args.steps, "torch": torch.__version__}
-        load = os.getloadavg()[0]
-        args.out.write_text(
-            json.dumps({**settings, "load": load, "ratio": ratio, "cpu_ratio": cpu_ratio, "rounds": rounds}, indent=2)
-            + "\n"
-        )
+    line = row(
+        "pre-training step, 2 processes x 1 thread over 1 x 2, speed-up",
+        {"nodes": args.nodes},
+        ours=statistics.median(item["2x1"]["wall"] for item in rounds),
+        reference=statistics.median(item["1x2"]["wall"] for item in rounds),
+        unit="s",
+        ratio=ratio,
+        target=f">= {TARGET}" if args.threads else "",
+        met=ratio >= TARGET if args.threads else None,
+        ratio_cpu=cpu_ratio,
+        dim=args.dim,
+        steps=args.steps,
+        rounds=rounds,
+    )
+    write_rows(args.out, [line])
 
 
 if __name__ == "__main__":

@@ -1,73 +1,112 @@
 """Time and memory of exporting vectors to parquet, as a process of its own, next to a bare write of the same bytes.
 
 The reference writes ids, types and vectors with pyarrow alone, in the same groups of rows with the same compression. What
-the vectors themselves and the imports take is measured by a process that makes the table and writes nothing.
+the vectors themselves and the imports take is measured by a process that makes the table and writes nothing. Targets: at most
+1.3 x the time of the bare write, at most 600 MiB above the table.
 
-    python experiments/benchmarks/export.py                     # 1M vectors of 256 dimensions
+    python experiments/benchmarks/export.py                     # 100,000 and 1M vectors of 256 dimensions
     python experiments/benchmarks/export.py --nodes 100000 --dim 128 --format npy
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
+import json
+import statistics
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from processes import Usage, run_process
+from timing import row, show, write_rows
 
 if TYPE_CHECKING:
     from mmgraph.inference.table import EmbeddingTable
 
 ROWS_PER_GROUP = 65_536
 MODES = ("nothing", "bare", "ours")
+TARGET, MEMORY, JUDGED_FROM = 1.3, 600, 1_000_000
+"""Of the ratio of times, MiB above the table, and the vectors from which both hold."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--nodes", type=int, default=1_000_000)
+    parser.add_argument("--nodes", type=int, nargs="+", default=[100_000, 1_000_000])
     parser.add_argument("--dim", type=int, default=256)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--format", default="parquet")
-    parser.add_argument("--mode", choices=MODES, help="write in this process (used by this script)")
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--mode", choices=MODES, help="write to --out in this process (used by this script)")
+    parser.add_argument("--out", type=Path, help="also write the figures to this JSON file")
     arguments = parser.parse_args()
     if arguments.mode:
         write(arguments)
         return
-    print(f"{arguments.nodes:,} vectors of {arguments.dim} dimensions, string ids, to {arguments.format}")
-    found = {}
-    with tempfile.TemporaryDirectory() as folder:
-        for mode in MODES:
-            out = Path(folder, mode)
-            command = [sys.executable, *sys.argv, "--mode", mode, "--out", str(out)]
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-            seconds = float(process.stdout.read() or 0) if process.stdout else 0.0
-            _, status, usage = os.wait4(process.pid, 0)
-            if status:
-                raise SystemExit(f"failed: {' '.join(command)}")
-            found[mode] = seconds, usage.ru_maxrss / 2**10
-            files = [out] if out.is_file() else list(out.rglob("*"))
-            size = sum(path.stat().st_size for path in files if path.is_file()) / 2**20
-            print(f"{mode:8} {seconds:6.1f} s   peak {found[mode][1]:7.0f} MiB   written {size:7.0f} MiB")
-    print(f"ratio of times {found['ours'][0] / found['bare'][0]:.2f}")
-    for mode in ("bare", "ours"):
-        print(f"memory of {mode} above the table: {found[mode][1] - found['nothing'][1]:.0f} MiB")
+    lines = []
+    for nodes in arguments.nodes:
+        lines += measure(nodes, arguments)
+        for line in lines[-2:]:
+            show(line)
+    write_rows(arguments.out, lines)
+
+
+def measure(nodes: int, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Time and memory of one size; the writes alternate."""
+    found: dict[str, list[tuple[Usage, dict[str, float]]]] = {mode: [] for mode in MODES}
+    settings = ["--dim", arguments.dim, "--seed", arguments.seed, "--format", arguments.format]
+    for number in range(arguments.repeats):
+        for mode in MODES if number % 2 == 0 else MODES[::-1]:
+            with tempfile.TemporaryDirectory() as folder:
+                words = ["--nodes", nodes, *settings, "--mode", mode, "--out", Path(folder, "table")]
+                used = run_process([sys.executable, __file__, *map(str, words)])
+            found[mode].append((used, json.loads(used.output)))
+    ours, bare = ([time["seconds"] for _, time in found[mode]] for mode in ("ours", "bare"))
+    peak = {mode: statistics.median(used.peak_gib for used, _ in found[mode]) * 2**10 for mode in MODES}
+    above, above_bare = (max(peak[mode] - peak["nothing"], 1.0) for mode in ("ours", "bare"))
+    ratio = statistics.median(one / other for one, other in zip(ours, bare, strict=True))
+    cpu = [[time["cpu"] for _, time in found[mode]] for mode in ("ours", "bare")]
+    size, judged = {"nodes": nodes}, nodes >= JUDGED_FROM
+    title = f"export to {arguments.format}"
+    return [
+        row(
+            f"{title}, time over a bare pyarrow write",
+            size,
+            ours=statistics.median(ours),
+            reference=statistics.median(bare),
+            unit="s",
+            ratio=ratio,
+            target=f"<= {TARGET}" if judged else "",
+            met=ratio <= TARGET if judged else None,
+            ratio_cpu=statistics.median(one / other for one, other in zip(*cpu, strict=True)),
+            dim=arguments.dim,
+        ),
+        row(
+            f"{title}, memory above the table",
+            size,
+            ours=above,
+            reference=above_bare,
+            unit="MiB",
+            ratio=above / above_bare,
+            target=f"< {MEMORY} MiB" if judged else "",
+            met=above < MEMORY if judged else None,
+            dim=arguments.dim,
+        ),
+    ]
 
 
 def write(arguments: argparse.Namespace) -> None:
-    """Make the table, write it, and print the seconds that writing took."""
+    """Make the table, write it, and print what writing took."""
     from mmgraph.export.base import write_table
 
-    table = make_table(arguments.nodes, arguments.dim, arguments.seed)
-    start = time.perf_counter()
+    table = make_table(arguments.nodes[0], arguments.dim, arguments.seed)
+    start, start_cpu = time.perf_counter(), time.process_time()
     if arguments.mode == "bare":
         bare(table, arguments.out)
     elif arguments.mode == "ours":
         write_table(table, arguments.out, format=arguments.format)
-    print(time.perf_counter() - start)
+    print(json.dumps({"seconds": time.perf_counter() - start, "cpu": time.process_time() - start_cpu}))
 
 
 def make_table(num_nodes: int, dim: int, seed: int) -> EmbeddingTable:

@@ -13,7 +13,6 @@ Without `--embeddings`: random unit vectors (`--nodes 63436 --dim 384`).
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 import time
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
+from timing import row, write_rows
 
 from mmgraph.data.ids import NodeIds
 from mmgraph.export.base import open_store, read_table, write_table
@@ -33,6 +33,8 @@ from mmgraph.inference.table import EmbeddingTable
 
 Search = Callable[[np.ndarray, str, float], np.ndarray]
 SHARES = (0.0001, 0.001, 0.01, 0.03, 0.1, 0.3, 0.5, 1.0)
+IN_ROWS = (0.01, 0.3)
+"""Shares that stand in the common table."""
 SLOW = ("qdrant", "lancedb", "duckdb", "Qdrant", "LanceDB", "DuckDB")
 K = 10
 
@@ -212,8 +214,23 @@ def main() -> None:
                     recall = "" if found["recall"] > 0.9995 else f" ({found['recall']:.2f})"
                     cells.append(f"{shown(found[f'{args.clock}_p50'])} / {shown(found[f'{args.clock}_p95'])}{recall}")
                 print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
-    if args.out:
-        args.out.write_text(json.dumps(results, indent=1), encoding="utf-8")
+    write_rows(args.out, rows_of(results, len(table), args.clock))
+
+
+def rows_of(results: list[dict[str, Any]], num_nodes: int, clock: str) -> list[dict[str, Any]]:
+    """Each of our stores beside the numpy product at two shares; all other figures as they are, in the first line."""
+    found = {(item["method"], item["column"], item["share"]): item for item in results}
+    lines = []
+    for (method, column, share), item in found.items():
+        if not method.startswith("`") or share not in IN_ROWS:
+            continue
+        other = found["numpy product", column, share]
+        ours, reference = item[f"{clock}_p50"], other[f"{clock}_p50"]
+        more = {"recall": item["recall"], "p95": item[f"{clock}_p95"]} | ({} if lines else {"all": results})
+        name = f"filtered search, {method} over numpy, {column} {share:.2%}"
+        size = {"nodes": num_nodes}
+        lines.append(row(name, size, ours=ours, reference=reference, unit="ms", ratio=ours / reference, **more))
+    return lines
 
 
 if __name__ == "__main__":

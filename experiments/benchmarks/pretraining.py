@@ -13,11 +13,11 @@ run with one thread and read that one.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import math
 import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -26,6 +26,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from processes import run_process
+from timing import row, write_rows
 
 from mmgraph.data.store import load_graph
 from mmgraph.inference.embed import embed
@@ -129,8 +131,7 @@ def main() -> None:
             write_synthetic_graph(folder, PlantedConfig(num_nodes=size, modalities=modalities), seed=0)
             words = ["--dim", args.dim, "--steps", args.steps, "--epochs", args.epochs, "--device", args.device]
             command = [sys.executable, __file__, "--folder", str(folder), *map(str, words)]
-            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-        result = {"num_nodes": size, **json.loads(done.stdout.splitlines()[-1])}
+            result = {"num_nodes": size, **json.loads(run_process(command).output.splitlines()[-1])}
         before = results[-1] if results else None
         # Per doubling, whatever the sizes are: t ~ n^a gives 2^a.
         ratios = [_per_doubling(before, result, key) for key in ("run", "run_cpu")] if before else []
@@ -142,10 +143,27 @@ def main() -> None:
             flush=True,
         )
     print(f"target: ratio <= {TARGET}")
-    if args.out:
-        environment = {"torch": torch.__version__, "threads": torch.get_num_threads(), "device": args.device}
-        settings = {"dim": args.dim, "epochs": args.epochs}
-        args.out.write_text(json.dumps({**environment, **settings, "results": results}, indent=2) + "\n")
+    write_rows(args.out, [growth(*pair, args) for pair in itertools.pairwise(results)])
+
+
+def growth(before: dict[str, Any], after: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:
+    """The line of two sizes: the larger run beside the smaller one times the sizes."""
+    ratios = {key: _per_doubling(before, after, key) / 2 for key in ("run", "run_cpu")}
+    return row(
+        f"pre-training of {args.epochs} epochs, per doubling over linear growth",
+        {"nodes": after["num_nodes"], "edges": after["num_edges"]},
+        ours=after["run"],
+        reference=before["run"] * after["num_nodes"] / before["num_nodes"],
+        unit="s",
+        ratio=ratios["run"],
+        target=f"<= {TARGET / 2}",
+        met=ratios["run"] <= TARGET / 2,
+        ratio_cpu=ratios["run_cpu"],
+        larger=after,
+        smaller=before,
+        dim=args.dim,
+        device=args.device,
+    )
 
 
 def _per_doubling(before: dict[str, Any], after: dict[str, Any], key: str) -> float:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import resource
 import subprocess
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from mmgraph.process import own_memory
 
@@ -21,17 +23,19 @@ class Usage:
         seconds: Wall time.
         cpu: Processor seconds.
         own_gib: Highest own memory that was seen, see `mmgraph.process.own_memory`; looked at every 10 ms.
-        peak_gib: Highest resident memory, pages of mapped files included.
+        peak_gib: Highest resident memory, pages of mapped files included, as of up to 10 ms before the end.
+        output: What it printed.
     """
 
     seconds: float
     cpu: float
     own_gib: float
     peak_gib: float
+    output: str
 
 
 def run_process(command: Sequence[str], *, environment: Mapping[str, str] | None = None, limit: int = 0) -> Usage:
-    """Run a command without its output.
+    """Run a command and keep what it prints.
 
     Args:
         command: Program and arguments.
@@ -43,13 +47,29 @@ def run_process(command: Sequence[str], *, environment: Mapping[str, str] | None
     """
     start = time.perf_counter()
     restrict = partial(resource.setrlimit, resource.RLIMIT_DATA, (limit, limit)) if limit else None
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment, preexec_fn=restrict)
-    own = 0
-    while (ended := os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is None:
-        own = max(own, own_memory(process.pid) or 0)
-        time.sleep(0.01)
-    seconds = time.perf_counter() - start
-    _, _, usage = os.wait4(process.pid, 0)
+    own = peak = 0.0
+    with tempfile.TemporaryFile() as output:  # a pipe that nobody reads would fill up
+        process = subprocess.Popen(command, stdout=output, env=environment, preexec_fn=restrict)
+        while (ended := os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is None:
+            own, peak = max(own, own_memory(process.pid) or 0), max(peak, highest_memory(process.pid) or 0)
+            time.sleep(0.01)
+        seconds = time.perf_counter() - start
+        _, _, usage = os.wait4(process.pid, 0)
+        output.seek(0)
+        text = output.read().decode()
     if ended.si_status:
         raise SystemExit(f"failed: {' '.join(command)}")
-    return Usage(seconds, usage.ru_utime + usage.ru_stime, own / 2**30, usage.ru_maxrss / 2**20)
+    return Usage(seconds, usage.ru_utime + usage.ru_stime, own / 2**30, (peak or usage.ru_maxrss * 2**10) / 2**30, text)
+
+
+def highest_memory(pid: int) -> int | None:
+    """Most bytes of a running process that were resident at once; None where the system does not say.
+
+    The `ru_maxrss` of a child that has ended is no less than the memory that its parent had when it started it.
+    """
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    found = [int(line.split()[1]) * 2**10 for line in lines if line.startswith("VmHWM:")]
+    return found[0] if found else None

@@ -4,20 +4,18 @@ Target: at most 1.3 x the time of `users @ items.T` in blocks with `torch.topk(1
 nothing and computes no metric. Ours masks the training items, ranks every held-out item exactly and lists the top 10.
 Both alternate in one process; peak memory follows `--scores-at-once`.
 
-    python experiments/benchmarks/ranking.py [--users 100000] [--items 100000] [--dim 128] [--threads 1] [--repeats 3]
+    python experiments/benchmarks/ranking.py [--users 2500 10000] [--items 100000] [--dim 128] [--threads 1] [--repeats 3]
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import statistics
-import time
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import torch
+from timing import alternate, show, timed_row, write_rows
 from torch import Tensor
 
 from mmgraph.data.graph import MultimodalGraph
@@ -26,6 +24,9 @@ from mmgraph.data.relation import Relation
 from mmgraph.inference.table import EmbeddingTable
 from mmgraph.tasks.alignment import chunk_size, scores_at_once
 from mmgraph.tasks.recommendation import RecommendationTask
+
+JUDGED_FROM = 10_000
+"""Users from which the target holds."""
 
 
 def make(users: int, items: int, dim: int) -> tuple[MultimodalGraph, RecommendationTask, EmbeddingTable]:
@@ -79,39 +80,35 @@ def forget_peak() -> int | None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--users", type=int, default=100_000)
+    parser.add_argument("--users", type=int, nargs="+", default=[2_500, 10_000])
     parser.add_argument("--items", type=int, default=100_000)
     parser.add_argument("--dim", type=int, default=128)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--scores-at-once", type=int, default=2**23)
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--out", type=Path, help="also write the figures to this JSON file")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    graph, task, table = make(args.users, args.items, args.dim)
-    user, item = table.vectors[: args.users], table.vectors[args.users :]
-    seconds: dict[str, list[float]] = {"bare": [], "ours": []}
     small, small_task, small_table = make(100, 200, args.dim)
     small_task.evaluate(small_table, small)  # compiles
-    before = forget_peak()
-    with scores_at_once(args.scores_at_once):
-        for _ in range(args.repeats):
-            start = time.perf_counter()
-            bare(user, item, chunk_size(args.items))
-            seconds["bare"].append(time.perf_counter() - start)
-            start = time.perf_counter()
-            task.evaluate(table, graph)
-            seconds["ours"].append(time.perf_counter() - start)
-    ratios = [ours / other for ours, other in zip(seconds["ours"], seconds["bare"], strict=True)]
-    found = {
-        "seconds": {name: round(statistics.median(values), 2) for name, values in seconds.items()},
-        "ratio": round(statistics.median(ratios), 3),
-        "extra_peak_mib": None if before is None else round((memory("VmHWM") - before) / 1024),
-        "settings": {k: v for k, v in vars(args).items() if k != "out"},
-    }
-    print(json.dumps(found))
-    if args.out:
-        args.out.write_text(json.dumps(found, indent=2) + "\n")
+    lines = []
+    for users in args.users:
+        graph, task, table = make(users, args.items, args.dim)
+        user, item = table.vectors[:users], table.vectors[users:]
+        before = forget_peak()
+        with scores_at_once(args.scores_at_once):
+            forms = {
+                "bare": lambda user=user, item=item: bare(user, item, chunk_size(args.items)),
+                "ours": lambda task=task, table=table, graph=graph: task.evaluate(table, graph),
+            }
+            times = alternate(forms, repeats=args.repeats, warm_up=0)
+        extra = None if before is None else round((memory("VmHWM") - before) / 1024)
+        size = {"users": users, "items": args.items}
+        more = {"dim": args.dim, "scores_at_once": args.scores_at_once, "extra_peak_mib": extra}
+        title = "evaluation by full ranking, time over a bare top-100"
+        lines.append(timed_row(title, size, times, "bare", at_most=1.3, judged=users >= JUDGED_FROM, **more))
+        show(lines[-1])
+    write_rows(args.out, lines)
 
 
 if __name__ == "__main__":

@@ -21,11 +21,13 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import faiss
 import numpy as np
 import pyarrow as pa
 import torch
+from timing import row, write_rows
 
 from mmgraph.data.features import FeatureSpec, ModalityFeatures
 from mmgraph.data.graph import MultimodalGraph
@@ -36,6 +38,8 @@ from mmgraph.export.base import write_table
 from mmgraph.inference.table import EmbeddingTable
 
 EDGES_PER_NODE = 3
+JUDGED_FROM = 64_000
+"""Nodes from which the targets hold."""
 
 
 def main() -> None:
@@ -47,7 +51,9 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=300, help="of the latency")
     parser.add_argument("--rate", type=float, default=200, help="requests per second")
     parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--out", type=Path, help="also write the figures to this JSON file")
     arguments = parser.parse_args()
+    lines = []
     with tempfile.TemporaryDirectory() as folder:
         store, graph = make_data(Path(folder), arguments)
         print(f"{arguments.nodes:,} x {arguments.dim}, {arguments.format}, k = {arguments.k}")
@@ -58,10 +64,11 @@ def main() -> None:
             command = [sys.executable, "-m", "mmgraph.cli.main", "serve", "--embeddings", str(store), *words]
             server = subprocess.Popen([*command, "--port", str(port)])
             try:
-                asyncio.run(measure(name, port, server.pid, store, arguments))
+                lines += asyncio.run(measure(name, port, server.pid, store, arguments))
             finally:
                 server.terminate()
                 server.wait()
+    write_rows(arguments.out, lines)
 
 
 def make_data(folder: Path, arguments: argparse.Namespace) -> tuple[Path, Path]:
@@ -99,7 +106,8 @@ class Connection:
         return int(head.split(b" ", 2)[1]), await self.reader.readexactly(length)
 
 
-async def measure(name: str, port: int, pid: int, store: Path, arguments: argparse.Namespace) -> None:
+async def measure(name: str, port: int, pid: int, store: Path, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Print latency and throughput of a server; its lines."""
     await until_up(port)
     index = faiss.read_index(str(store / "index.faiss"))
     faiss.omp_set_num_threads(1)
@@ -108,18 +116,18 @@ async def measure(name: str, port: int, pid: int, store: Path, arguments: argpar
     await connection.get("/map?limit=1")  # until the map is computed, which happens once
     http, direct = [], []
     direct_cpu, server_cpu = 0.0, cpu_seconds(pid)
-    for row in random.integers(arguments.nodes, size=arguments.requests).tolist():
+    for node in random.integers(arguments.nodes, size=arguments.requests).tolist():
         began = time.perf_counter()
-        status, body = await connection.get(f"/similar?id=node:{row}&k={arguments.k}")
+        status, body = await connection.get(f"/similar?id=node:{node}&k={arguments.k}")
         middle, cpu = time.perf_counter(), time.process_time()
-        _, found = index.search(index.reconstruct(row)[None], arguments.k + 1)
+        _, found = index.search(index.reconstruct(node)[None], arguments.k + 1)
         direct.append(time.perf_counter() - middle)
         direct_cpu += time.process_time() - cpu
         http.append(middle - began)
         hits = [hit["id"] for hit in json.loads(body)["hits"]]
-        expected = [f"node:{other}" for other in found[0].tolist() if other != row]
+        expected = [f"node:{other}" for other in found[0].tolist() if other != node]
         if status != 200 or hits != expected:
-            raise SystemExit(f"node:{row}: expected {expected}, got {status} {hits}")
+            raise SystemExit(f"node:{node}: expected {expected}, got {status} {hits}")
     each = 1e3 / arguments.requests
     server_cpu, direct_cpu = each * (cpu_seconds(pid) - server_cpu), each * direct_cpu
     ours, theirs = 1e3 * float(np.median(http)), 1e3 * float(np.median(direct))
@@ -130,14 +138,43 @@ async def measure(name: str, port: int, pid: int, store: Path, arguments: argpar
         f"goal {limit:.1f} ms; p50 of the difference {over:.1f} ms; CPU of the server {server_cpu:.1f} ms per request, "
         f"of the direct call {direct_cpu:.1f} ms"
     )
-    server_cpu = cpu_seconds(pid)
+    server_before = cpu_seconds(pid)
     waits, failed, seconds = await load(port, arguments, random)
-    server_cpu = cpu_seconds(pid) - server_cpu
+    loaded_cpu = cpu_seconds(pid) - server_before
     print(
         f"{name:<12} load: {arguments.rate:.0f}/s asked for {arguments.seconds:.0f} s, {len(waits) / seconds:.0f}/s answered, "
         f"{failed} failed; p50 {1e3 * np.percentile(waits, 50):.0f} ms, p95 {1e3 * np.percentile(waits, 95):.0f} ms, "
-        f"p99 {1e3 * np.percentile(waits, 99):.0f} ms; CPU of the server {1e3 * server_cpu / len(waits):.1f} ms per request"
+        f"p99 {1e3 * np.percentile(waits, 99):.0f} ms; CPU of the server {1e3 * loaded_cpu / len(waits):.1f} ms per request"
     )
+    size, judged = {"nodes": arguments.nodes}, arguments.nodes >= JUDGED_FROM
+    rate = len(waits) / seconds
+    return [
+        row(
+            f"serve, {name}, p50 of a request over a direct call",
+            size,
+            ours=ours,
+            reference=theirs,
+            unit="ms",
+            ratio=ours / theirs,
+            target=f"<= {limit:.1f} ms" if judged else "",
+            met=ours <= limit if judged else None,
+            ratio_cpu=server_cpu / direct_cpu,
+            p50_of_difference=over,
+            p95=1e3 * float(np.percentile(http, 95)),
+        ),
+        row(
+            f"serve, {name}, requests answered of those asked for",
+            size,
+            ours=rate,
+            reference=arguments.rate,
+            unit="requests/s",
+            ratio=rate / arguments.rate,
+            target=">= 0.95" if judged else "",
+            met=rate >= 0.95 * arguments.rate and not failed if judged else None,
+            failed=failed,
+            **{f"p{share}_ms": 1e3 * float(np.percentile(waits, share)) for share in (50, 95, 99)},
+        ),
+    ]
 
 
 async def load(port: int, arguments: argparse.Namespace, random: np.random.Generator) -> tuple[list[float], int, float]:

@@ -4,58 +4,88 @@ The reference reads both tables with pyarrow, batch by batch, finds the rows of 
 `pyarrow.compute.index_in` and keeps nothing: what joining by string ids costs at the least. Ours does that, checks the
 cells, sorts edges, writes the graph folder and the report.
 
-    python experiments/benchmarks/tables.py                     # 1M nodes, 10M edges
-    python experiments/benchmarks/tables.py --nodes 100000 --edges 1000000
+    python experiments/benchmarks/tables.py                     # up to 1M nodes, 10M edges
+    python experiments/benchmarks/tables.py --sizes 100000,1000000
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
+import statistics
 import sys
 import tempfile
-import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+SIZES = ["100000,1000000", "1000000,10000000"]
 BATCH = 1 << 19
 ROW_GROUP = 1_000_000
 
 
+SECONDS, GIB, LARGE = 60, 2, 10_000_000
+"""Targets, and the edges for which they hold."""
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--nodes", type=int, default=1_000_000)
-    parser.add_argument("--edges", type=int, default=10_000_000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--bare", type=Path, help="run the reference on a folder (used by this script)")
-    arguments = parser.parse_args()
-    if arguments.bare:
-        bare(arguments.bare)
+    if sys.argv[1:2] == ["bare"]:
+        bare(Path(sys.argv[2]))
         return
+    # Here, as the bare pass has no use for torch.
+    from timing import run_sizes, size_parser
+
+    parser = size_parser(__doc__, repeats=1)
+    parser.set_defaults(sizes=SIZES)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    run_sizes(arguments, lambda nodes, edges: measure(nodes, edges, arguments))
+
+
+def measure(nodes: int, edges: int, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Time and memory of one size, imports of both processes included."""
+    from processes import run_process
+    from timing import row
+
+    ours, reference = [], []
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary, "tables")
-        write(folder, arguments.nodes, arguments.edges, arguments.seed)
-        print(f"{arguments.nodes:,} nodes, {arguments.edges:,} edges with weight and time, string ids")
-        floor = measure([sys.executable, "-c", "import torch, pyarrow"])
-        reference = measure([sys.executable, __file__, "--bare", str(folder)])
-        command = [
-            sys.executable,
-            "-m",
-            "mmgraph.cli.main",
-            "import",
-            str(folder),
-            "--out",
-            str(Path(temporary, "out")),
-        ]
-        ours = measure(command)
-        for name, (seconds, memory) in (("import torch", floor), ("bare pass", reference), ("mmgraph import", ours)):
-            print(f"{name:16} {seconds:6.1f} s   peak {memory:5.2f} GiB")
-        print(f"ratio of times {ours[0] / reference[0]:.2f}")
+        write(folder, nodes, edges, arguments.seed)
+        command = [sys.executable, "-m", "mmgraph.cli.main", "import", str(folder)]
+        for number in range(arguments.repeats):
+            reference.append(run_process([sys.executable, __file__, "bare", str(folder)]))
+            ours.append(run_process([*command, "--out", str(Path(temporary, f"out-{number}"))]))
+    size = {"nodes": nodes, "edges": edges}
+    seconds = statistics.median(used.seconds for used in ours)
+    peak = max(used.peak_gib for used in ours)
+    large = edges >= LARGE
+    pairs = list(zip(ours, reference, strict=True))
+    return [
+        row(
+            "mmgraph import, time over a bare pyarrow pass",
+            size,
+            ours=seconds,
+            reference=statistics.median(used.seconds for used in reference),
+            unit="s",
+            ratio=statistics.median(one.seconds / other.seconds for one, other in pairs),
+            target=f"< {SECONDS} s" if large else "",
+            met=seconds < SECONDS if large else None,
+            ratio_cpu=statistics.median(one.cpu / other.cpu for one, other in pairs),
+        ),
+        row(
+            "mmgraph import, peak memory over a bare pyarrow pass",
+            size,
+            ours=peak,
+            reference=max(used.peak_gib for used in reference),
+            unit="GiB",
+            ratio=peak / max(used.peak_gib for used in reference),
+            target=f"< {GIB} GiB" if large else "",
+            met=peak < GIB if large else None,
+        ),
+    ]
 
 
 def write(folder: Path, num_nodes: int, num_edges: int, seed: int) -> None:
@@ -91,16 +121,6 @@ def bare(folder: Path) -> None:
     for batch in pq.ParquetFile(folder / "edges.parquet").iter_batches(batch_size=BATCH):
         for side in ("source", "target"):
             pc.index_in(batch[side], value_set=ids)
-
-
-def measure(command: list[str]) -> tuple[float, float]:
-    """Seconds and peak memory in GiB of a process of its own."""
-    start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"failed: {' '.join(command)}")
-    return time.perf_counter() - start, usage.ru_maxrss / 2**20
 
 
 if __name__ == "__main__":

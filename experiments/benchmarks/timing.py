@@ -124,12 +124,57 @@ def row(
     return {**line, "target": target, "met": met, **more}
 
 
+def timed_row(
+    name: str,
+    size: Mapping[str, int],
+    times: Times,
+    reference: str,
+    *,
+    ours: str = "ours",
+    at_least: float | None = None,
+    at_most: float | None = None,
+    judged: bool = True,
+    **more: object,
+) -> dict[str, Any]:
+    """The line of two forms of `alternate`, in seconds.
+
+    Args:
+        name: What is compared with what.
+        size: Numbers that the time depends on.
+        times: Of all forms.
+        reference: Name of the other form.
+        ours: Name of ours.
+        at_least: Target of the speed-up; `ratio` is the reference's time over ours unless `at_most` is given.
+        at_most: Target of the extra time; `ratio` is then ours over the reference's.
+        judged: Whether the target holds at this size.
+        more: Further figures.
+    """
+    pair = (reference, ours) if at_most is None else (ours, reference)
+    ratio = times.ratio(*pair)
+    target = f"<= {at_most}" if at_most is not None else "" if at_least is None else f">= {at_least}"
+    met = ratio <= at_most if at_most is not None else None if at_least is None else ratio >= at_least
+    return row(
+        name,
+        size,
+        ours=times.median(ours),
+        reference=times.median(reference),
+        unit="s",
+        ratio=ratio,
+        target=target if judged else "",
+        met=met if judged else None,
+        ratio_cpu=times.ratio(*pair, clock="cpu"),
+        ours_cpu=times.median(ours, clock="cpu"),
+        reference_cpu=times.median(reference, clock="cpu"),
+        **more,
+    )
+
+
 def show(line: Mapping[str, Any]) -> None:
     """Print a line."""
     size = ", ".join(f"{value:,} {key}" for key, value in line["size"].items())
     verdict = "" if line["met"] is None else f"   target {line['target']}: {'met' if line['met'] else 'MISSED'}"
     print(
-        f"{line['name']:44} {size:34} ours {line['ours']:.4g} reference {line['reference']:.4g} {line['unit']} "
+        f"{line['name']:66} {size:32} ours {line['ours']:.4g} reference {line['reference']:.4g} {line['unit']} "
         f"ratio {line['ratio']:.2f}{verdict}",
         flush=True,
     )
