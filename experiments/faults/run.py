@@ -106,7 +106,7 @@ def print_changed(results: list[Any]) -> None:
             f"{result.kind:<30} {result.files:>6} {result.refused:>8} {result.again:>6} {result.harmless:>9} "
             f"{len(result.wrong):>6}"
         )
-        for line in result.wrong:
+        for line in (*result.wrong, *(f"harmless: {line}" for line in result.unnoticed)):
             print(f"  {line}")
     print(dict(count_verdicts(results)))
 

@@ -13,6 +13,7 @@ from mmgraph.errors import InputError
 from mmgraph.export.manifest import as_array, check_manifest, from_rows, make_manifest, to_rows
 from mmgraph.files import atomic_path, content_digest
 from mmgraph.inference.table import EmbeddingTable
+from mmgraph.parquet import read_parquet as read_table
 from mmgraph.sealed import read_sealed_text, sealed_text
 from mmgraph.splits.column_bytes import column_bytes
 
@@ -50,10 +51,7 @@ def read_parquet(path: Path, *, verify: bool = True) -> EmbeddingTable:
     Raises:
         InputError: If the file is not parquet, has no manifest, or does not match it.
     """
-    try:
-        whole = pq.read_table(path, page_checksum_verification=verify)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(f"{path}: expected a parquet file, got: {str(error).splitlines()[0]}") from None
+    whole = read_table(path, verify=verify)
     text = (whole.schema.metadata or {}).get(METADATA_KEY)
     if text is None:
         raise InputError(
