@@ -241,7 +241,7 @@ def test_a_damaged_shard_is_noticed_and_rebuilt(
         path.rename(path.with_name("00001-0123456789abcdef.npy"))
     else:
         flipped = content[:-3] + bytes([content[-3] ^ 1]) + content[-2:]
-        path.write_bytes({"truncate": content[:-40], "flip": flipped, "empty": b""}[damage])
+        path.write_bytes({"truncate": content[:-40], "flip": flipped, "empty": b"", "longer": content + b"x"}[damage])
     computed.clear()
     with caplog.at_level(logging.WARNING):
         found = table(csr, tmp_path).neighbors(torch.arange(100))
