@@ -209,7 +209,7 @@ def _width(kind: pa.DataType) -> float:
     if pa.types.is_dictionary(kind):
         return 4.0
     try:
-        return kind.bit_width / 8
+        return float(kind.bit_width) / 8
     except ValueError:  # of any length: an offset, or nothing
         return 0.0 if pa.types.is_null(kind) else 4.0
 

@@ -228,7 +228,7 @@ def test_shards_are_computed_when_needed_and_once(csr: CSR, tmp_path: Path, comp
     assert len(list(first.folder.glob("*.npy"))) == 4
 
 
-@pytest.mark.parametrize("damage", ["truncate", "flip", "empty", "rename"])
+@pytest.mark.parametrize("damage", ["truncate", "flip", "empty", "longer", "rename"])
 def test_a_damaged_shard_is_noticed_and_rebuilt(
     csr: CSR, tmp_path: Path, computed: list[int], damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
