@@ -17,7 +17,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 LAYERS: list[set[str]] = [
     {"errors"},
     {"compiled", "distributed", "notebook", "process", "seeding", "progress", "untrusted", "versions"},
-    {"archives", "files", "yaml_text"},
+    {"archives", "files", "parquet", "yaml_text"},
     {"config", "engines", "metrics", "sealed"},
     {"data"},
     {"splits"},

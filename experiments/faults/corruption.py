@@ -54,8 +54,9 @@ class CorruptionResult:
         files: How many files were changed.
         refused: How many were refused by name.
         again: How many were made again with a message.
-        harmless: How many gave the right result because the byte has no meaning.
+        harmless: How many gave the right result because the byte has no meaning; which ones is in `unnoticed`.
         wrong: What else happened, one line each.
+        unnoticed: File and damage of the harmless ones.
     """
 
     kind: str
@@ -64,6 +65,7 @@ class CorruptionResult:
     again: int = 0
     harmless: int = 0
     wrong: list[str] = field(default_factory=list)
+    unnoticed: list[str] = field(default_factory=list)
 
 
 def reading(kind: str) -> Callable[[Path], Callable[[], int]]:
@@ -259,6 +261,7 @@ def corrupt_kind(kind: Kind, objects: Path, case: Path, *, count: int, seed: int
             result.again += 1
         elif verdict == HARMLESS:
             result.harmless += 1
+            result.unnoticed.append(f"{name or source.name}, {how}")
         else:
             result.wrong.append(f"{name or source.name}, {how}: {verdict}: {outcome.code} {outcome.err.strip()[-400:]}")
     return result

@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from mmgraph.audit.findings import Finding
 from mmgraph.data.graph import MultimodalGraph
@@ -22,6 +21,7 @@ from mmgraph.data.store import load_graph
 from mmgraph.errors import InputError, first_few
 from mmgraph.files import file_digest, read_json
 from mmgraph.formats.tables import read_tables
+from mmgraph.parquet import read_parquet
 from mmgraph.splits.base import TEST, TRAIN, VALID, Split
 
 AnyGraph = RawGraph | MultimodalGraph
@@ -144,7 +144,7 @@ def _tasks(folder: Path, findings: list[Finding]) -> Iterator[HeldOut]:
             continue
         kind, stem = _TABLES[header["kind"]]
         if (path.parent / f"{stem}.parquet").is_file():
-            table = pq.read_table(path.parent / f"{stem}.parquet", partitioning=None)
+            table = read_parquet(path.parent / f"{stem}.parquet")
             yield HeldOut(where, kind, table, header["settings"])
 
 
@@ -157,7 +157,7 @@ def _splits(folder: Path, findings: list[Finding]) -> Iterator[HeldOut]:
             findings.append(Finding("changed-file", where, 1, str(error)))
             header, file = read_json(path), path.parent / "split.parquet"
             if file.is_file():
-                table = pq.read_table(file, partitioning=None)
+                table = read_parquet(file)
                 yield HeldOut(where, header["kind"], table, header["settings"], header["method"])
         else:
             yield HeldOut(where, split.kind, split.table, split.settings, split.method)

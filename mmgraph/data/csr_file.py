@@ -19,6 +19,7 @@ from mmgraph.errors import InputError, unknown_choice
 from mmgraph.files import atomic_folder
 from mmgraph.progress import track
 from mmgraph.sealed import check_digests, digests_of, read_sealed_json, write_sealed_json
+from mmgraph.untrusted import reads
 
 logger = logging.getLogger(__name__)
 
@@ -131,6 +132,7 @@ def build_csr(
     return open_csr(folder, verify=False)
 
 
+@reads("an adjacency")
 def open_csr(folder: Path | str, *, verify: bool = True) -> CSR:
     """Map the rows that `build_csr` wrote.
 
@@ -147,7 +149,29 @@ def open_csr(folder: Path | str, *, verify: bool = True) -> CSR:
         raise InputError(f"{folder / MANIFEST}: expected format {FORMAT!r} version {VERSION}")
     if verify:
         check_digests(folder, manifest["files"], source=folder / MANIFEST)
-    return CSR(*(read_array(folder / f"{name}.npy", manifest[name], mmap="read") for name in _NAMES))
+    csr = CSR(*(read_array(folder / f"{name}.npy", manifest[name], mmap="read") for name in _NAMES))
+    if verify:
+        _check_rows(csr, folder)
+    return csr
+
+
+def _check_rows(csr: CSR, folder: Path) -> None:
+    """Compare offsets and sources with the number of nodes: compiled code follows them without looking.
+
+    Raises:
+        InputError: If one of them leads outside.
+    """
+    parts = (csr.indptr, csr.indices, csr.edge_type)
+    if any(part.dim() != 1 or part.is_floating_point() or part.dtype == torch.bool for part in parts):
+        raise InputError(f"{folder}: expected whole numbers in one dimension")
+    num_nodes, num_edges = len(csr.indptr) - 1, len(csr.indices)
+    ends = num_nodes >= 0 and int(csr.indptr[0]) == 0 and int(csr.indptr[-1]) == num_edges == len(csr.edge_type)
+    if not ends or csr.indptr.dtype != torch.int64 or bool((csr.indptr[1:] < csr.indptr[:-1]).any()):
+        raise InputError(f"{folder}: expected offsets that rise from 0 to the number of messages, {num_edges:,}")
+    if num_edges and not 0 <= int(csr.indices.min()) <= int(csr.indices.max()) < num_nodes:
+        raise InputError(f"{folder}: expected sources among the {num_nodes:,} nodes")
+    if num_edges and int(csr.edge_type.min()) < 0:
+        raise InputError(f"{folder}: expected types that are not negative, got {int(csr.edge_type.min())}")
 
 
 def edges_digest(graph: MultimodalGraph, relations: Sequence[str]) -> str:

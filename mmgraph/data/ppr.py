@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmgraph.data.arrays import load_npy
+from mmgraph.data.arrays import array_header, load_npy
 from mmgraph.data.csr import CSR
 from mmgraph.errors import InputError
 from mmgraph.files import atomic_path, content_digest, remove_leftovers, write_json
@@ -191,7 +191,9 @@ class PPRTable:
                 content = load_npy(path)
             except (InputError, OSError):
                 content = np.empty(0)
-            if path.name == _file_name(number, content):
+            # The digest is that of the values, and a byte too many is no value.
+            whole = len(array_header(content.dtype, content.shape)) + content.nbytes
+            if path.name == _file_name(number, content) and path.stat().st_size == whole:
                 return _map(path)
             logger.warning("%s is damaged and will be computed again", path)
         return None

@@ -21,6 +21,7 @@ from mmgraph.data.ids import NodeIds
 from mmgraph.data.relation import Relation
 from mmgraph.errors import InputError, first_few
 from mmgraph.files import atomic_folder, content_digest, file_digest, parts_digest, read_json, write_json
+from mmgraph.parquet import ParquetTable
 from mmgraph.sealed import is_canonical
 from mmgraph.untrusted import reads
 
@@ -113,8 +114,8 @@ def load_graph(folder: Path | str, *, mmap: bool | Literal["read"] = True, verif
         if verify and (found := file_digest(path)) != digest:
             raise InputError(f"{path}: the file was changed: expected SHA-256 {digest[:12]}, got {found[:12]}")
     # The types are in `node_type` too, and as text they would take more memory than the ids.
-    wanted = [name for name in pq.read_schema(folder / "nodes.parquet").names if name != "type"]
-    nodes = pq.read_table(folder / "nodes.parquet", columns=wanted, partitioning=None)
+    table = ParquetTable(folder / "nodes.parquet")
+    nodes = table.read([name for name in table.schema.names if name != "type"])
 
     def array(entry: Mapping[str, Any]) -> Tensor:
         return read_array(folder / entry["file"], entry, mmap=mmap)

@@ -7,11 +7,11 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from mmgraph.data.store import find_graph, load_graph
 from mmgraph.files import read_json
 from mmgraph.formats.tables.canonical import MODALITIES
+from mmgraph.parquet import ParquetTable
 from mmgraph.tasks.base import Task, load_tasks
 
 
@@ -29,12 +29,12 @@ def _graph_counts(folder: Path) -> dict[str, Any]:
     settings = read_json(folder / "graph.json") if (folder / "graph.json").is_file() else {}
     modalities = {}
     if (folder / "nodes.parquet").is_file() and not settings.get("format"):
-        nodes, edges = (pq.ParquetFile(folder / f"{name}.parquet") for name in ("nodes", "edges"))
+        nodes, edges = (ParquetTable(folder / f"{name}.parquet") for name in ("nodes", "edges"))
         counts = {
             "nodes": _values(nodes, "type", default="node"),
             "edges": _values(edges, "relation", default="edge") | dict.fromkeys(settings.get("empty_relations", {}), 0),
         }
-        wanted = [name for name in MODALITIES | settings.get("modalities", {}) if name in nodes.schema_arrow.names]
+        wanted = [name for name in MODALITIES | settings.get("modalities", {}) if name in nodes.schema.names]
         table = nodes.read(wanted)
         modalities = {name: table.num_rows - table[name].null_count for name in wanted}
         if not (folder / "encoded" / "graph.json").is_file():
@@ -47,9 +47,9 @@ def _graph_counts(folder: Path) -> dict[str, Any]:
     }
 
 
-def _values(file: pq.ParquetFile, column: str, *, default: str) -> dict[str, int]:
-    if column not in file.schema_arrow.names:
-        return {default: file.metadata.num_rows}
+def _values(file: ParquetTable, column: str, *, default: str) -> dict[str, int]:
+    if column not in file.schema.names:
+        return {default: file.num_rows}
     return _value_counts(file.read([column])[column])
 
 

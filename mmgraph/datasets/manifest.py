@@ -145,6 +145,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     absent = [key for key in ("name", "options", "counts", "files") if key not in manifest]
     if absent:
         raise InputError(f"{path}: missing keys {first_few(absent)}")
+    sizes = manifest["files"]
+    if not isinstance(manifest["options"], dict) or not isinstance(sizes, dict):
+        raise InputError(f"{path}: expected options by name and bytes by file")
+    if any(type(size) is not int for size in sizes.values()):
+        raise InputError(f"{path}: expected a number of bytes for every file")
     return manifest
 
 

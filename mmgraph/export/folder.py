@@ -14,6 +14,7 @@ from mmgraph.errors import InputError
 from mmgraph.export.manifest import check_manifest, make_manifest, to_rows
 from mmgraph.files import atomic_folder
 from mmgraph.inference.table import EmbeddingTable
+from mmgraph.parquet import read_parquet
 from mmgraph.sealed import check_digests, digests_of, read_sealed_json, write_sealed_json
 from mmgraph.versions import installed_version
 
@@ -104,7 +105,4 @@ def read_rows(path: Path, *, verify: bool = True) -> pa.Table:
     Raises:
         InputError: If the file is missing or damaged.
     """
-    try:
-        return pq.read_table(path / IDS, page_checksum_verification=verify)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(f"{path / IDS}: expected a parquet file, got: {str(error).splitlines()[0]}") from None
+    return read_parquet(path / IDS, verify=verify)

@@ -13,6 +13,7 @@ from mmgraph.errors import InputError
 from mmgraph.export.manifest import as_array, check_manifest, from_rows, make_manifest, to_rows
 from mmgraph.files import atomic_path, content_digest
 from mmgraph.inference.table import EmbeddingTable
+from mmgraph.parquet import read_parquet as read_table
 from mmgraph.sealed import read_sealed_text, sealed_text
 from mmgraph.splits.column_bytes import column_bytes
 
@@ -32,7 +33,7 @@ def write_parquet(table: EmbeddingTable, path: Path, *, overwrite: bool = False)
         raise InputError(f"{path} already exists; give another file or ask to overwrite it")
     rows, array = to_rows(table), as_array(table.vectors)
     vector = pa.field("vector", pa.list_(pa.field("item", pa.float32(), nullable=False), table.dim), nullable=False)
-    manifest = sealed_text({**make_manifest(table), "rows_sha256": _rows_digest(rows)}).encode()
+    manifest = sealed_text({**make_manifest(table), "rows_sha256": rows_digest(rows)}).encode()
     schema = pa.schema([*rows.schema, vector], metadata={METADATA_KEY: manifest})
     # Floats do not repeat: a dictionary of them is only slow.
     options = {"compression": "zstd", "use_dictionary": rows.column_names, "write_page_checksum": True}
@@ -50,10 +51,7 @@ def read_parquet(path: Path, *, verify: bool = True) -> EmbeddingTable:
     Raises:
         InputError: If the file is not parquet, has no manifest, or does not match it.
     """
-    try:
-        whole = pq.read_table(path, page_checksum_verification=verify)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(f"{path}: expected a parquet file, got: {str(error).splitlines()[0]}") from None
+    whole = read_table(path, verify=verify)
     text = (whole.schema.metadata or {}).get(METADATA_KEY)
     if text is None:
         raise InputError(
@@ -67,11 +65,11 @@ def read_parquet(path: Path, *, verify: bool = True) -> EmbeddingTable:
     vectors = torch.from_numpy(np.concatenate(parts).reshape(whole.num_rows, -1))
     rows = whole.drop_columns("vector")
     table = from_rows(rows, vectors, manifest, path, verify=verify)
-    if verify and manifest.get("rows_sha256", digest := _rows_digest(rows)) != digest:
+    if verify and manifest.get("rows_sha256", digest := rows_digest(rows)) != digest:
         raise InputError(f"{path}: ids, types or columns are not those that were written (SHA-256 differs)")
     return table
 
 
-def _rows_digest(rows: pa.Table) -> str:
+def rows_digest(rows: pa.Table) -> str:
     """SHA-256 of ids, types and columns, whatever Parquet does to their layout."""
     return content_digest(*(part for name in rows.column_names for part in (name, *column_bytes(rows[name]))))

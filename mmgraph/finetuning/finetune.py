@@ -45,6 +45,7 @@ from mmgraph.training.loading import is_model_folder, load_model
 from mmgraph.training.pretrain import resolve_device
 from mmgraph.training.run import check_new, environment
 from mmgraph.training.trainer import StepOutput, Trainer
+from mmgraph.untrusted import reading
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,13 +176,16 @@ def resume_finetune(folder: Path | str) -> FinetuneRun:
     """
     path = Path(folder) / "finetune.json"
     record = read_sealed_json(path)
-    source = record["source"]
-    if "config.yaml" in record:
-        check_digest(Path(folder) / "config.yaml", record["config.yaml"], source=path)
-    config = load_yaml(Path(folder) / "config.yaml", FinetuneConfig)
-    if source["graph"] is None or (source["run"] is None and config.init == "run"):
+    with reading(path, "the record of a run of finetune"):
+        run, graph, task = (record["source"][name] for name in ("run", "graph", "task"))
+        if any(not isinstance(value, str | None) for value in (run, graph, task)):
+            raise TypeError("folders and a task that are no texts")
+        if "config.yaml" in record:
+            check_digest(Path(folder) / "config.yaml", record["config.yaml"], source=path)
+        config = load_yaml(Path(folder) / "config.yaml", FinetuneConfig)
+    if graph is None or task is None or (run is None and config.init == "run"):
         raise InputError(f"{folder}: model or graph were given in memory; call finetune() with the same ones")
-    return finetune(source["run"], source["graph"], source["task"], config, out=folder)
+    return finetune(run, graph, task, config, out=folder)
 
 
 def make_problem(encoder: Encoder, graph: MultimodalGraph, task: Task, config: FinetuneConfig) -> Problem:
@@ -284,12 +288,13 @@ def _open(
     """
     path = folder / "finetune.json"
     if path.exists():
-        before = read_sealed_json(path)["asked"]
-        for key in ("model", "graph", "task"):
-            if before[key] != described[key]:
-                raise InputError(f"{folder} holds a run on another {key}; give another --out")
-        # A run of an earlier version had the default of every setting that did not exist then.
-        there, here = _results_only(FinetuneConfig()) | before["settings"], described["settings"]
+        with reading(path, "the record of a run of finetune"):
+            before = read_sealed_json(path)["asked"]
+            for key in ("model", "graph", "task"):
+                if before[key] != described[key]:
+                    raise InputError(f"{folder} holds a run on another {key}; give another --out")
+            # A run of an earlier version had the default of every setting that did not exist then.
+            there, here = _results_only(FinetuneConfig()) | before["settings"], described["settings"]
         if differ := sorted(name for name in {*there, *here} if there.get(name) != here.get(name)):
             name = differ[0]
             raise InputError(

@@ -14,6 +14,7 @@ from mmgraph.errors import InputError
 from mmgraph.files import atomic_path
 from mmgraph.finetuning.problem import Validation
 from mmgraph.sealed import read_sealed_json, seal, unseal, write_sealed_json
+from mmgraph.untrusted import reading
 
 
 class EarlyStopping:
@@ -70,17 +71,19 @@ class EarlyStopping:
         Raises:
             InputError: If the file is missing or damaged, or belongs to another step than the best look.
         """
-        try:
+        with reading(self.best_path, "the best weights of a run"):
+            if not self.best_path.exists():
+                raise InputError(f"{self.best_path}: file not found; start again in another folder")
             data = bytes(unseal(self.best_path.read_bytes(), self.best_path))
-        except FileNotFoundError:
-            raise InputError(f"{self.best_path}: file not found; start again in another folder") from None
-        step = json.loads(json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]["step"])
-        if step != self.best["step"]:
-            raise InputError(f"{self.best_path}: weights of step {step}, but the best look was at {self.best['step']}")
-        weights = load(data)
-        for name, module in self.modules.items():
-            prefix = f"{name}/"
-            module.load_state_dict({k[len(prefix) :]: v for k, v in weights.items() if k.startswith(prefix)})
+            step = json.loads(json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]["step"])
+            if step != self.best["step"]:
+                raise InputError(
+                    f"{self.best_path}: weights of step {step}, but the best look was at {self.best['step']}"
+                )
+            weights = load(data)
+            for name, module in self.modules.items():
+                prefix = f"{name}/"
+                module.load_state_dict({k[len(prefix) :]: v for k, v in weights.items() if k.startswith(prefix)})
 
 
 def read_looks(folder: Path) -> list[dict[str, Any]]:
@@ -89,5 +92,12 @@ def read_looks(folder: Path) -> list[dict[str, Any]]:
     Raises:
         InputError: If `validation.json` is missing or was changed.
     """
-    content = read_sealed_json(folder / "validation.json")
-    return list(content["looks"] if isinstance(content, dict) else content)  # a list in an earlier version
+    path = folder / "validation.json"
+    content = read_sealed_json(path)
+    with reading(path, "looks at validation data"):
+        looks = list(content["looks"] if isinstance(content, dict) else content)  # a list in an earlier version
+        for look in looks:
+            numbers = isinstance(look["score"], list) and all(type(part) in (int, float) for part in look["score"])
+            if type(look["step"]) is not int or not isinstance(look["metrics"], dict) or not numbers:
+                raise ValueError(f"a look without step, score and metrics: {look}")
+    return looks

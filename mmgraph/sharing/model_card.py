@@ -18,6 +18,7 @@ from mmgraph.sharing.results import metric_names, model_index, results_section
 from mmgraph.sharing.run_facts import RunFacts, read_run_facts
 from mmgraph.sharing.usage import model_usage
 from mmgraph.training.loading import FORMAT, MANIFEST, VERSION
+from mmgraph.untrusted import reading
 from mmgraph.versions import installed_version
 from mmgraph.yaml_text import parse_yaml
 
@@ -84,7 +85,16 @@ def seal(folder: Path, model: str) -> None:
 
 
 def model_card(facts: RunFacts, title: str, licence: str | None) -> str:
-    """The text of the card."""
+    """The text of the card.
+
+    Raises:
+        InputError: If a record of the run is not what a run writes.
+    """
+    with reading(facts.folder, "the records of a run"):
+        return _card(facts, title, licence)
+
+
+def _card(facts: RunFacts, title: str, licence: str | None) -> str:
     graphs = ", ".join(graph.name for graph in facts.trained_on)
     specs = list(facts.encoder.specs)
     modalities = ", ".join(f"{spec.modality} ({code(spec.encoder)}, {spec.dim:,}-d)" for spec in specs)

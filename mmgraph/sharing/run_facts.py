@@ -11,10 +11,11 @@ from typing import Any
 from mmgraph.errors import InputError
 from mmgraph.nn.build import Encoder
 from mmgraph.nn.saving import encoder_digest
-from mmgraph.sealed import read_sealed_json
+from mmgraph.sealed import check_digest, read_sealed_json
 from mmgraph.sharing.graph_facts import GraphFacts, read_graph_facts
 from mmgraph.training.loading import is_model_folder, load_model
 from mmgraph.training.tracking import read_metrics
+from mmgraph.untrusted import reads
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ class RunFacts:
         return [record for evaluation in self.evaluations for record in evaluation["records"]]
 
 
+@reads("the records of a run")
 def read_run_facts(
     run: Path | str, *, graphs: Sequence[Path | str] = (), results: Sequence[Path | str] = ()
 ) -> RunFacts:
@@ -73,6 +75,9 @@ def read_run_facts(
     encoder = load_model(run)
     digest = encoder_digest(encoder)
     environment = read_sealed_json(run / "env.json")
+    source = run / ("env.json" if "config.yaml" in environment else "finetune.json")
+    if source.is_file() and "config.yaml" in (record := read_sealed_json(source)):
+        check_digest(run / "config.yaml", record["config.yaml"], source=source)
     trained = _recorded_graphs(run, environment)
     described = [read_graph_facts(folder) for folder in graphs]
     by_digest = {facts.digest: facts for facts in described}

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from mmgraph.data.ids import as_ids
 from mmgraph.errors import InputError, first_few, unknown_choice
 from mmgraph.files import atomic_folder, content_digest, file_digest
+from mmgraph.parquet import read_parquet
 from mmgraph.sealed import check_digest, read_sealed_json, write_sealed_json
 from mmgraph.splits.column_bytes import column_bytes
 from mmgraph.untrusted import reading
@@ -139,7 +140,7 @@ class Split:
         if "split.parquet" in header.get("file", {}):
             check_digest(path, header["file"]["split.parquet"], source=folder / "split.json")
         try:
-            table = pq.read_table(path, partitioning=None)
+            table = read_parquet(path)
         except (pa.ArrowInvalid, OSError) as error:
             raise InputError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
         with reading(folder, "a split"):

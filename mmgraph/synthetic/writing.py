@@ -25,6 +25,7 @@ from mmgraph.synthetic.user_item import UserItemTruth, as_interactions
 from mmgraph.synthetic.user_item_config import UserItemConfig
 from mmgraph.synthetic.user_item_model import UserItemModel
 from mmgraph.tasks.base import save_tasks
+from mmgraph.untrusted import reads
 
 FORMAT, VERSION = "mmgraph.synthetic", 1
 KINDS: dict[str, type[PlantedConfig] | type[UserItemConfig]] = {"planted": PlantedConfig, "user-item": UserItemConfig}
@@ -84,6 +85,7 @@ def write_synthetic_graph(
     return folder
 
 
+@reads("a synthetic graph")
 def load_truth(folder: Path | str) -> PlantedTruth | UserItemTruth:
     """Read the truth about a graph that `write_synthetic_graph` wrote; what it holds is drawn again.
 

@@ -19,6 +19,7 @@ from mmgraph.data.graph import MultimodalGraph
 from mmgraph.data.ids import as_ids
 from mmgraph.errors import InputError, first_few, unknown_choice
 from mmgraph.files import atomic_folder, content_digest, file_digest
+from mmgraph.parquet import read_parquet
 from mmgraph.sealed import read_sealed_json, write_sealed_json
 from mmgraph.untrusted import reading, reads
 
@@ -151,7 +152,7 @@ class Task(ABC):
             if file_digest(path) != digest:
                 raise InputError(f"{path}: the file changed since the task was written (SHA-256 differs)")
             with reading(path, "a table"):
-                tables[path.stem] = pq.read_table(path, partitioning=None)
+                tables[path.stem] = read_parquet(path)
         # <dataset>/tasks/<name>: pictures of queries are given relative to the dataset folder
         root = folder.parent.parent if folder.parent.name == "tasks" else folder
         with reading(folder, f"a task of kind {cls.kind!r}"):

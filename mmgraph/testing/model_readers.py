@@ -1,9 +1,8 @@
-"""Readers of models, runs, stores, settings, filters and images, with small valid files for each."""
+"""Readers of models, stores, settings, filters and images, with small valid files for each."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,12 @@ from mmgraph.errors import InputError
 from mmgraph.files import file_digest, write_json
 from mmgraph.inference.table import EmbeddingTable
 from mmgraph.testing.factories import make_graph
-from mmgraph.testing.reader import Reader, sign_files, small_graph
+from mmgraph.testing.reader import Reader, small_graph
+from mmgraph.testing.resealing import reseal_model, reseal_parquet, reseal_store
 
 
-def _small_encoder(conv: str) -> Any:
+def small_encoder(conv: str) -> Any:
+    """An encoder of a handful of weights for `small_graph`."""
     from mmgraph.nn.build import build_encoder
     from mmgraph.nn.encoder import EncoderConfig
     from mmgraph.nn.gnn import GNNConfig
@@ -35,7 +36,7 @@ def _make_model(conv: str) -> Callable[[Path], None]:
         from mmgraph.nn.saving import save_encoder
         from mmgraph.training.loading import FORMAT, VERSION
 
-        save_encoder(_small_encoder(conv), path, extra={"graphs": ["toy"]})
+        save_encoder(small_encoder(conv), path, extra={"graphs": ["toy"]})
         files = {
             item.name: {"bytes": item.stat().st_size, "sha256": file_digest(item)} for item in sorted(path.iterdir())
         }
@@ -52,44 +53,6 @@ def _read_model(path: Path) -> None:
     load_model(path)
     load_extra(path)
     check_model(path)
-
-
-def _make_checkpoint(path: Path) -> None:
-    from mmgraph.training.checkpoint import Checkpoint
-
-    module = torch.nn.Linear(3, 2)
-    optimizer = torch.optim.AdamW(module.parameters())
-    module(torch.ones(1, 3)).sum().backward()
-    optimizer.step()
-    Checkpoint.of(1, {"encoder": module}, optimizer, digest="d").save(path)
-
-
-def _read_checkpoint(path: Path) -> None:
-    from mmgraph.training.checkpoint import Checkpoint
-
-    module = torch.nn.Linear(3, 2)
-    Checkpoint.load(path, digest="d").restore({"encoder": module}, torch.optim.AdamW(module.parameters()))
-
-
-def _make_run(path: Path) -> None:
-    from mmgraph.training.config import PretrainConfig
-    from mmgraph.training.run import RunFolder
-
-    graph = small_graph()
-    RunFolder(path).open(PretrainConfig(steps=2), [graph], ["somewhere"], device=torch.device("cpu"))
-    lines = [json.dumps({"step": step, "loss": 1.0 / (step + 1)}) for step in range(3)]
-    (path / "metrics.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def _read_run(path: Path) -> None:
-    from mmgraph.training.run import RunFolder
-    from mmgraph.training.tracking import read_metrics
-
-    folder = RunFolder(path)
-    folder.environment()
-    folder.config()
-    folder.graph_folders()
-    read_metrics(path)
 
 
 def _store(name: str) -> Reader:
@@ -112,7 +75,8 @@ def _store(name: str) -> Reader:
             store.vectors(store.ids()[:2])
 
     native = name not in ("parquet", "npy", "safetensors", "projector", "compressed")
-    return Reader(make, read, names=("manifest.json", "ids.parquet") if native else ())
+    sign = reseal_parquet if name == "parquet" else reseal_store
+    return Reader(make, read, sign, names=("manifest.json", "ids.parquet") if native else ())
 
 
 def _xml(name: str) -> Reader:
@@ -207,10 +171,8 @@ def _read_images(path: Path) -> None:
 
 
 MODEL_READERS: dict[str, Reader] = {
-    "model gat": Reader(_make_model("gat"), _read_model, sign_files("manifest.json", "files")),
-    "model sign": Reader(_make_model("sign"), _read_model, sign_files("manifest.json", "files")),
-    "checkpoint": Reader(_make_checkpoint, _read_checkpoint),
-    "run": Reader(_make_run, _read_run),
+    "model gat": Reader(_make_model("gat"), _read_model, reseal_model),
+    "model sign": Reader(_make_model("sign"), _read_model, reseal_model),
     **{
         f"store {name}": _store(name)
         for name in (

@@ -6,7 +6,9 @@ Hypothesis gives such an object (`st.randoms(use_true_random=False)`), a coverag
 
 from __future__ import annotations
 
+import io
 import json
+import pickle
 import shutil
 import struct
 import tokenize
@@ -18,8 +20,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 import yaml
 
+from mmgraph.sealed import seal
 from mmgraph.yaml_text import parse_yaml
 
 Mutation = Callable[[Path, Random], None]
@@ -61,6 +65,7 @@ def mutate(folder: Path, random: Random, names: tuple[str, ...] = ()) -> str:
 
 _NOT_APPLICABLE = (
     *(ValueError, TypeError, LookupError, ArithmeticError, AttributeError, OSError, struct.error),
+    *(RuntimeError, EOFError, pickle.PickleError),
     *(pa.ArrowException, yaml.YAMLError, MemoryError, RecursionError, SyntaxError, tokenize.TokenError),
 )
 
@@ -217,8 +222,13 @@ def change_table(path: Path, random: Random) -> None:
     if not names:
         return
     at = random.randrange(len(names))
-    action = random.randrange(9)
-    if action == 0:
+    metadata: dict[bytes, bytes] = dict(table.schema.metadata or {})
+    action = random.randrange(10 if metadata else 9)
+    if action == 9:
+        key = sorted(metadata)[random.randrange(len(metadata))]
+        metadata[key] = json.dumps(change_value(json.loads(metadata[key]), random)).encode()
+        table = table.replace_schema_metadata(metadata)
+    elif action == 0:
         table = table.remove_column(at)
     elif action == 1:
         table = table.rename_columns([*names[:at], f"{names[at]}x", *names[at + 1 :]])
@@ -285,12 +295,30 @@ def change_safetensors(path: Path, random: Random) -> None:
     path.write_bytes(struct.pack("<Q", len(header)) + header + data[8 + size :])
 
 
+def change_checkpoint(path: Path, random: Random) -> None:
+    """Change the state in a checkpoint: numbers, names, and tensors of other types and shapes."""
+    content = path.read_bytes().rpartition(seal(b"")[:-64])  # without the SHA-256 at the end, if there is one
+    state = torch.load(io.BytesIO(content[0] or content[2]), map_location="cpu", weights_only=True)
+    places: list[tuple[Any, Any]] = []
+    _collect(state, places)
+    parent, key = places[random.randrange(len(places))]
+    tensor = parent[key]
+    if isinstance(tensor, torch.Tensor):
+        parent[key] = random.choice(
+            [tensor[:0], tensor.double(), tensor.to(torch.int8), tensor[None], tensor.flatten()[:1], tensor * torch.nan]
+        )
+    else:
+        change_value(state, random)
+    torch.save(state, path)
+
+
 _STRUCTURED: dict[str, tuple[Mutation, ...]] = {
     ".json": (change_json,) * 5,
     ".jsonl": (change_json, change_lines) * 2,
     ".yaml": (change_yaml, change_lines) * 3,
     ".parquet": (change_table,) * 4,
     ".npy": (change_array,) * 4,
+    ".pt": (change_checkpoint,) * 3,
     ".safetensors": (change_safetensors,) * 4,
     **dict.fromkeys((".csv", ".tsv", ".inter", ".item", ".user", ".kg", ".link", ".index"), (change_lines,) * 4),
 }

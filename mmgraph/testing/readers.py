@@ -18,8 +18,9 @@ from mmgraph.inference.table import EmbeddingTable
 from mmgraph.testing.factories import make_raw_graph
 from mmgraph.testing.model_readers import MODEL_READERS
 from mmgraph.testing.reader import Reader, sign_files, small_graph
+from mmgraph.testing.run_readers import RUN_READERS
 
-SUFFIXES = {"graphml": ".graphml", "gexf": ".gexf", "store parquet": ".parquet"}
+SUFFIXES = {"checkpoint": ".pt", "graphml": ".graphml", "gexf": ".gexf", "store parquet": ".parquet"}
 """Endings of what a reader wants to be a file of a certain name."""
 
 
@@ -228,5 +229,6 @@ READERS: dict[str, Reader] = {
     "planetoid": Reader(_make_planetoid, _read_planetoid),
     "pickles": Reader(_make_pickles, _read_pickles),
     **MODEL_READERS,
+    **RUN_READERS,
 }
 """By name. A new reader of files gets a line here, and both fuzzers run through it."""

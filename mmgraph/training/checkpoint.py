@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import math
 import os
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -66,6 +67,8 @@ class Checkpoint:
             content = unseal(path.read_bytes(), path)
             state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
             checkpoint = cls(**{field.name: state[field.name] for field in fields(cls)})
+            if type(checkpoint.step) is not int or checkpoint.step < 0 or not isinstance(checkpoint.digest, str):
+                raise TypeError("a step that is no number, or a digest that is no text")
         except FileNotFoundError:
             raise InputError(f"{path}: no checkpoint there; start the run with `mmgraph pretrain`") from None
         except InputError as error:
@@ -84,6 +87,7 @@ class Checkpoint:
         with reading("checkpoint", "the state of these modules and this optimiser"):
             for name, module in modules.items():
                 module.load_state_dict(self.modules[name])
+            _check_optimizer(optimizer, self.optimizer)
             optimizer.load_state_dict(self.optimizer)
             set_rng(self.rng)
 
@@ -94,6 +98,30 @@ class Checkpoint:
         """Take the state of a run."""
         states = {name: module.state_dict() for name, module in modules.items()}
         return cls(step, states, optimizer.state_dict(), get_rng(), digest)
+
+
+def _check_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Compare the state of Adam with its parameters: torch takes any, and fails or goes wrong in the next step.
+
+    Settings are those of the run, of which only the learning rate moves.
+
+    Raises:
+        ValueError: Says what does not fit.
+    """
+    groups = optimizer.state_dict()["param_groups"]
+    for fresh, group in zip(groups, state["param_groups"], strict=True):
+        if any(group[name] != value for name, value in fresh.items() if name not in ("lr", "initial_lr")):
+            raise ValueError(f"other settings of the optimiser: {sorted(group)}")
+        if type(group["lr"]) is not float or not 0 <= group["lr"] < math.inf:
+            raise ValueError(f"a learning rate of {group['lr']}")
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for number, moments in state["state"].items():
+        shape = parameters[number].shape
+        shapes = {"step": torch.Size([]), "exp_avg": shape, "exp_avg_sq": shape}
+        if {name: value.shape for name, value in moments.items()} != shapes:
+            raise ValueError(f"moments of parameter {number} that do not fit its shape {list(shape)}")
+        if any(moments[name].dtype != parameters[number].dtype for name in ("exp_avg", "exp_avg_sq")):
+            raise ValueError(f"moments of parameter {number} that are not {parameters[number].dtype}")
 
 
 class DamagedCheckpointError(InputError):

@@ -228,7 +228,7 @@ def test_shards_are_computed_when_needed_and_once(csr: CSR, tmp_path: Path, comp
     assert len(list(first.folder.glob("*.npy"))) == 4
 
 
-@pytest.mark.parametrize("damage", ["truncate", "flip", "empty", "rename"])
+@pytest.mark.parametrize("damage", ["truncate", "flip", "empty", "longer", "rename"])
 def test_a_damaged_shard_is_noticed_and_rebuilt(
     csr: CSR, tmp_path: Path, computed: list[int], damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -241,7 +241,7 @@ def test_a_damaged_shard_is_noticed_and_rebuilt(
         path.rename(path.with_name("00001-0123456789abcdef.npy"))
     else:
         flipped = content[:-3] + bytes([content[-3] ^ 1]) + content[-2:]
-        path.write_bytes({"truncate": content[:-40], "flip": flipped, "empty": b""}[damage])
+        path.write_bytes({"truncate": content[:-40], "flip": flipped, "empty": b"", "longer": content + b"x"}[damage])
     computed.clear()
     with caplog.at_level(logging.WARNING):
         found = table(csr, tmp_path).neighbors(torch.arange(100))

@@ -63,6 +63,20 @@ def test_a_child_is_killed_at_a_moment_and_at_a_change(tmp_path: Path, monkeypat
     assert "ZeroDivisionError" in crashed.err
 
 
+def test_results_of_parts_are_merged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(FOLDER))
+    from run import merge_results
+
+    path = tmp_path / "results.json"
+    merge_results(path, {"files": [{"kind": "graph", "files": 3}, {"kind": "model", "files": 3}]})
+    merge_results(path, {"kills": [{"phase": "encode", "kills": 5}]})
+    merge_results(path, {"files": [{"kind": "model", "files": 9}], "kills": [{"phase": "embed", "kills": 2}]})
+    assert json.loads(path.read_text()) == {
+        "kills": [{"phase": "encode", "kills": 5}, {"phase": "embed", "kills": 2}],
+        "files": [{"kind": "graph", "files": 3}, {"kind": "model", "files": 9}],
+    }
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_short_form_finds_nothing(tmp_path: Path) -> None:

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from mmgraph.errors import InputError, first_few, unknown_choice
 from mmgraph.formats.tables.cells import plain
 from mmgraph.formats.tables.defects import Defects
+from mmgraph.parquet import ParquetTable
 
 ENDINGS = (".parquet", ".csv", ".tsv", ".jsonl", ".csv.gz", ".tsv.gz", ".jsonl.gz")
 BATCH_ROWS = 1 << 18
@@ -103,16 +103,19 @@ class ParquetSource(TableSource):
 
     def __init__(self, path: Path, defects: Defects) -> None:
         try:
-            self._file = pq.ParquetFile(path)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise unreadable(path, error) from None
-        self._schema = self._file.schema_arrow
+            self._file = ParquetTable(path)
+        except InputError as error:
+            raise _refused(path, error) from None
+        self._schema = self._file.schema
         super().__init__(path, self._schema.names, defects)
 
     def read(self, columns: Sequence[str], batch_rows: int) -> Iterator[pa.Table]:
         """Batches of row groups."""
-        for batch in self._file.iter_batches(batch_size=batch_rows, columns=list(columns)):
-            yield pa.Table.from_batches([batch])
+        try:
+            for batch in self._file.batches(columns, batch_rows=batch_rows):
+                yield pa.Table.from_batches([batch])
+        except InputError as error:
+            raise _refused(self.path, error) from None
 
     def holds_text(self, name: str) -> bool:
         """By the schema of the file."""
@@ -122,7 +125,7 @@ class ParquetSource(TableSource):
 
     def count_rows(self) -> int:
         """Number of rows, from the footer."""
-        return int(self._file.metadata.num_rows)
+        return self._file.num_rows
 
 
 def open_source(path: Path, defects: Defects, *, encoding: str = "utf-8", delimiter: str | None = None) -> TableSource:
@@ -157,6 +160,10 @@ def ending_of(path: Path) -> str | None:
     """Which of `ENDINGS` a path has."""
     name = path.name.lower()
     return next((ending for ending in sorted(ENDINGS, key=len, reverse=True) if name.endswith(ending)), None)
+
+
+def _refused(path: Path, error: InputError) -> TableError:
+    return TableError("unreadable-file", path, f"cannot be read: {str(error).removeprefix(f'{path}: ')}")
 
 
 def unreadable(path: Path, error: Exception) -> TableError:
