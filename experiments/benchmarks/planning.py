@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from timing import row, show, write_rows
 
-from mmgraph.planning.calibration import SIZE_OF, SIZES, calibrate
+from mmgraph.planning.calibration import SIZES, calibrate
 from mmgraph.planning.trial import PPR_SEEDS, run_trial
 from mmgraph.planning.workload import FeatureShape, Workload
 
@@ -49,7 +49,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as temporary:
             found = run_trial(job, Path(temporary))
         for name, one in found.items():
-            predicted = costs.cpu[name].seconds(SIZE_OF[name](job))
+            predicted = costs.seconds(name, job)
             measured = one.cpu * (nodes / PPR_SEEDS if name == "ppr" else 1)
             ratio = predicted / max(measured, 1e-9)
             met = abs(ratio - 1) <= WITHIN
