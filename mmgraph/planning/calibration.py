@@ -110,7 +110,7 @@ class Calibration:
                 for clock in ("cpu", "wall")
             )
             encoders = {name: (float(c), float(w)) for name, (c, w) in content["encoders"].items()}
-            gathers = {kind: GatherCurve.of(content["gathers"][kind]) for kind in KINDS}
+            gathers: dict[str, GatherCurve] = {kind: GatherCurve.of(content["gathers"][kind]) for kind in KINDS}
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"{path}: damaged ({error!r}); remove it or give --calibrate") from None
         return cls(content["facts"], cpu, wall, encoders, gathers)
