@@ -39,8 +39,9 @@ def build_parser() -> ArgumentParser:
     parser.add_argument(
         "--work",
         type=Path | None,
-        help="Folder for levels in files instead of in memory; the command goes on there after a kill, and removes it at\n"
-        "the end. Default: a folder beside --out if vectors and edges would take more than 2 GiB.",
+        help="Folder for levels in files instead of in memory; the command goes on there after a kill, with either\n"
+        "engine, and removes it at the end. Default: a folder beside --out if vectors and edges of a model made of\n"
+        "layers would take more than 2 GiB.",
     )
     parser.add_argument("--overwrite", action="store_true", help="Replace what is there.")
     parser.add_argument(
@@ -59,10 +60,6 @@ def run(args: Namespace) -> None:
     """Embed, write and print where."""
     from mmgraph.errors import InputError
 
-    if args.work is not None and args.engine != "local":
-        raise InputError(
-            f"--work: levels in files are computed here, not by --engine {args.engine}; leave one of them out"
-        )
     if args.overwrite and args.upsert:
         raise InputError("export: expected --overwrite or --upsert, got both")
     if args.out.exists() and not (args.overwrite or args.upsert):
@@ -79,13 +76,13 @@ def run(args: Namespace) -> None:
     graph = load_graph(args.graph, mmap="read")
     encoder = load_model(args.run, device=args.device, graph=graph)
     work = args.work
-    if work is None and args.engine == "local" and needs_sweep(encoder, graph):
-        work = args.out.with_name(f".{args.out.name}.levels")
-    if work is None:
-        with engine:
+    if work is None and needs_sweep(encoder, graph):
+        work = _default_work(args)
+    with engine:
+        if work is None:
             table = embed(encoder, graph, device=args.device, level=args.level, engine=engine)
-    else:
-        table = sweep(encoder, graph, work, device=args.device, level=args.level)
+        else:
+            table = sweep(encoder, graph, work, device=args.device, level=args.level, engine=engine)
     options = {"url": args.url, "graph": graph if "graph" in kind.options else None}
     write_table(table, args.out, format=args.to, overwrite=args.overwrite, upsert=args.upsert, **options)
     if work is not None:
@@ -96,4 +93,11 @@ def run(args: Namespace) -> None:
 
 def kept(args: Namespace) -> str:
     """Nothing is half-written; levels in files are kept."""
-    return f"{args.out} is as before; run the same command again"
+    work = args.work or _default_work(args)
+    found = f", what is embedded so far is kept in {work}" if (work / "journal.jsonl").exists() else ""
+    return f"{args.out} is as before{found}; run the same command again"
+
+
+def _default_work(args: Namespace) -> Path:
+    out: Path = args.out
+    return out.with_name(f".{out.name}.levels")

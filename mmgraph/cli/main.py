@@ -8,11 +8,14 @@ import importlib
 import logging
 import os
 import re
+import signal
 import sys
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, cast
 
 from mmgraph.cli.parser import Command, CommandModule
@@ -72,14 +75,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.getLogger("mmgraph").addHandler(handler)
     previous_hook, threading.excepthook = threading.excepthook, _tell_of_thread
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _second_interrupt_ends(state):
             # PyG still uses torch.jit; nobody who runs a command can do anything about it.
             warnings.filterwarnings("ignore", message=r".*torch\.jit", category=FutureWarning)
             code = _dispatch(words, state)
         sys.stdout.flush()
     except KeyboardInterrupt:
-        kept = state.module.kept(state.args) if state.module and state.args else "nothing was changed"
-        return _fail(f"interrupted; {kept}", EXIT_INTERRUPTED, prefix="mmgraph: ")
+        return _fail(f"interrupted; {state.kept()}", EXIT_INTERRUPTED, prefix="mmgraph: ")
     except BrokenPipeError:
         # Python flushes stdout once more at exit; without this it would complain there.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -110,6 +112,37 @@ class _State:
     module: CommandModule | None = None
     parser: ArgumentParser | None = None
     args: Namespace | None = None
+
+    def kept(self) -> str:
+        """What the command leaves behind."""
+        return self.module.kept(self.args) if self.module and self.args else "nothing was changed"
+
+
+@contextmanager
+def _second_interrupt_ends(state: _State) -> Iterator[None]:
+    """The first Ctrl-C raises `KeyboardInterrupt`; the second ends the process, whatever it is cleaning up or waiting for.
+
+    Files are safe: they are written under another name, as if the process had been killed.
+    """
+    pressed = False
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal pressed
+        if pressed:
+            os.write(2, visible(f"mmgraph: interrupted twice, ended at once; {state.kept()}").encode() + b"\n")
+            os._exit(EXIT_INTERRUPTED)
+        pressed = True
+        signal.default_int_handler(number, frame)
+
+    is_ours = threading.current_thread() is threading.main_thread()
+    if not is_ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _dispatch(words: list[str], state: _State) -> int:

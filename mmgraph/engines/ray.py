@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from mmgraph.engines.base import Engine
+from mmgraph.engines.interrupt import Interrupts
 from mmgraph.errors import InputError, require
 from mmgraph.process import num_processors
 
@@ -67,17 +68,20 @@ class RayEngine(Engine):
 
         Raises:
             InputError: If a shard killed each worker that tried it, or the cluster has no room for the workers.
+            KeyboardInterrupt: On Ctrl-C; with the next result at the latest, should Ray have lost it.
         """
         ray = self._ray
         source = None
         remaining = iter(shards)
-        while rows := [{"shard": ray.cloudpickle.dumps(shard)} for shard in islice(remaining, SHARDS_AT_ONCE)]:
-            if source is None:
-                self._start()
-                source = ray.put((os.getcwd(), self.threads, build))  # once per machine, however many workers read it
-            yield from self._map_rows(source, rows)
+        with Interrupts() as interrupts:
+            while rows := [{"shard": ray.cloudpickle.dumps(shard)} for shard in islice(remaining, SHARDS_AT_ONCE)]:
+                if source is None:
+                    self._start()
+                    # Once per machine, however many workers read it.
+                    source = ray.put((os.getcwd(), self.threads, build))
+                yield from self._map_rows(source, rows, interrupts)
 
-    def _map_rows(self, source: Any, rows: Sequence[dict[str, bytes]]) -> Iterator[Any]:
+    def _map_rows(self, source: Any, rows: Sequence[dict[str, bytes]], interrupts: Interrupts) -> Iterator[Any]:
         ray = self._ray
         workers = min(self._number_of_workers(), len(rows))
         with warnings.catch_warnings():
@@ -97,7 +101,9 @@ class RayEngine(Engine):
         while True:
             try:
                 row = next(results, None)
+                interrupts.check()
             except ray.exceptions.RayError as error:
+                interrupts.check()  # it may have failed because of that
                 raise _as_input_error(ray, error) from error
             if row is None:
                 return

@@ -109,6 +109,12 @@ def node_ranges(messages: MessageGraph | CSR, *, num_ranges: int | None, max_row
     return ranges
 
 
+def sign_ranges(num_nodes: int, *, num_ranges: int | None, max_rows: int) -> list[Range]:
+    """Cut the nodes for a `SignEncoder`: at most `ROWS_AT_ONCE` and `max_rows` each, or into so many ranges."""
+    step = min(ROWS_AT_ONCE, max_rows) if num_ranges is None else -(-num_nodes // num_ranges)
+    return [(start, min(start + step, num_nodes)) for start in range(0, num_nodes, step)]
+
+
 @contextmanager
 def evaluating(encoder: E, device: torch.device | str | None = None) -> Iterator[E]:
     """Put a model into evaluation mode for a while, every part of it back into its own mode afterwards.
@@ -134,8 +140,7 @@ def _sign_levels(
     """The levels that the network reads, then the embedding, each `[num_nodes, dim]` on the device of the graph."""
     blocks = encoder.graph_blocks(graph.to(encoder.device))
     yield from (level.to(graph.device) for level in blocks.levels)
-    step = min(ROWS_AT_ONCE, max_rows) if num_ranges is None else -(-graph.num_nodes // num_ranges)
-    ranges = [(start, min(start + step, graph.num_nodes)) for start in range(0, graph.num_nodes, step)]
+    ranges = sign_ranges(graph.num_nodes, num_ranges=num_ranges, max_rows=max_rows)
     out = torch.empty(graph.num_nodes, encoder.dim, device=graph.device)
     yield _fill(out, ranges, engine.map(partial(BlockRows, encoder, blocks, graph.device), ranges), "embed")
 

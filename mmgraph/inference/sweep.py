@@ -10,6 +10,7 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +23,18 @@ from mmgraph.data.csr import CSR
 from mmgraph.data.csr_file import graph_csr
 from mmgraph.data.graph import MultimodalGraph
 from mmgraph.data.store import graph_digest
+from mmgraph.engines.base import Engine
+from mmgraph.engines.local import LocalEngine
 from mmgraph.errors import InputError
 from mmgraph.files import cache_folder, content_digest, read_json, write_json
-from mmgraph.inference.embed import evaluating, node_ranges, table_model
+from mmgraph.inference.embed import evaluating, node_ranges, sign_ranges, table_model
 from mmgraph.inference.levels import Level, check_level, combine_levels, level_name
-from mmgraph.inference.rows import ContentRows, LayerRows, Range
+from mmgraph.inference.rows import BlockRows, ContentRows, LayerRows, Range
 from mmgraph.inference.table import EmbeddingTable
 from mmgraph.nn.build import Encoder
 from mmgraph.nn.encoder import GraphEncoder
 from mmgraph.nn.saving import encoder_digest
+from mmgraph.nn.sign import SignEncoder
 from mmgraph.progress import track
 
 logger = logging.getLogger(__name__)
@@ -59,6 +63,7 @@ def sweep(
     device: torch.device | str | None = None,
     level: Level = "last",
     cache: Path | str | None = None,
+    engine: Engine | None = None,
 ) -> EmbeddingTable:
     """Embed every node with all of its neighbours, like `embed`, one level after the other as files in `folder`.
 
@@ -68,10 +73,13 @@ def sweep(
     that is killed goes on after the last range noted, if model, graph, level and `max_rows` are the same. Memory holds one
     block: its nodes and their in-neighbours, some six times `max_rows * dim * 4` bytes.
 
+    The propagation of a `SignEncoder` is done in memory, and again by a call that goes on; its embedding is computed in
+    ranges like a level, in the blocks of `embed`, so the bytes are the same.
+
     The vectors of the table are a mapped file in `folder`: remove the folder when the table is no longer needed.
 
     Args:
-        encoder: The model, made of layers.
+        encoder: The model.
         graph: The graph; see `load_graph(..., mmap="read")`.
         folder: Where the levels go; two of them at a time, all of them for a `level` other than `last`.
         num_ranges: Number of ranges; at most one per block is made.
@@ -79,50 +87,78 @@ def sweep(
         device: Where to compute; where the encoder is by default.
         level: What becomes the vector, as in `embed`.
         cache: Folder for the adjacency of large graphs, as in `graph_csr`; the user's cache folder if not given.
+        engine: Where blocks are computed; in this process by default. The process that calls writes them, so a call may
+            go on with another engine. Workers hold a copy of what all blocks share, as in `embed`.
 
     Raises:
-        InputError: If the model is not made of layers, a feature space is unknown to it, an argument is out of range, the
-            folder holds something else or its disk lacks room, or a vector comes out as NaN or infinity.
+        InputError: If a feature space is unknown to the model, an argument is out of range, the folder holds something
+            else or its disk lacks room, or a vector comes out as NaN or infinity.
     """
     check_level(level)
-    if not isinstance(encoder, GraphEncoder):
-        raise InputError("sweep: expected a model made of layers (gnn.conv 'gat' or 'sage'); embed this one in memory")
     if max_rows < 1 or num_ranges < 1:
         raise InputError(f"sweep: max_rows and num_ranges must be at least 1, got {max_rows} and {num_ranges}")
-    csr = graph_csr(graph, cache=cache_folder("ppr") if cache is None else cache)
-    blocks = node_ranges(csr, num_ranges=None, max_rows=max_rows)
     key = content_digest(
         "mmgraph.sweep", str(VERSION), encoder_digest(encoder), graph_digest(graph), level_name(level), str(max_rows)
     )
-    files = _Levels(Path(folder), key, graph.num_nodes, blocks, num_ranges)
+    engine = engine or LocalEngine()
     with evaluating(encoder, device) as model, torch.no_grad():
-        widths = [model.dim] * (model.num_layers + 1)
-        files.check_room(sum(widths) if level != "last" else model.dim * min(2, len(widths)))
-        whole = [number for number in range(model.num_layers + 1) if files.is_complete(number)]
-        # What lies below the last whole level is gone, unless the vectors need all of them.
-        for number in range(max(whole, default=0) if level == "last" else 0, model.num_layers + 1):
-            if not files.is_complete(number):
-                below = files.read(number - 1) if number else None
-                title = f"embed: layer {number} of {model.num_layers}" if number else "embed: features"
-                files.fill(number, _compute(model, graph, csr, number, below), title)
-            if level == "last" and number:
-                files.remove(number - 1)
-        last = model.num_layers
-        if level != "last":
-            levels, last = [files.read(number) for number in range(last + 1)], last + 1
-            files.fill(last, _combine(levels, graph, level), "embed: vectors")
+        if isinstance(model, SignEncoder):
+            ranges = sign_ranges(graph.num_nodes, num_ranges=None, max_rows=max_rows)
+            files = _Levels(Path(folder), key, graph.num_nodes, ranges, num_ranges)
+            last = _fill_sign(files, model, graph, level, engine)
+        else:
+            csr = graph_csr(graph, cache=cache_folder("ppr") if cache is None else cache)
+            ranges = node_ranges(csr, num_ranges=None, max_rows=max_rows)
+            files = _Levels(Path(folder), key, graph.num_nodes, ranges, num_ranges)
+            last = _fill_layers(files, model, graph, csr, level, engine)
         table = EmbeddingTable.for_graph(graph, files.read(last), model=table_model(encoder, level))
     table.check_finite()
     return table
 
 
-def _compute(
+def _fill_layers(
+    files: _Levels, model: GraphEncoder, graph: MultimodalGraph, csr: CSR, level: Level, engine: Engine
+) -> int:
+    """Compute what is missing; returns the number of the level that holds the vectors."""
+    widths = [model.dim] * (model.num_layers + 1)
+    files.check_room(sum(widths) if level != "last" else model.dim * min(2, len(widths)))
+    whole = [number for number in range(model.num_layers + 1) if files.is_complete(number)]
+    # What lies below the last whole level is gone, unless the vectors need all of them.
+    for number in range(max(whole, default=0) if level == "last" else 0, model.num_layers + 1):
+        if not files.is_complete(number):
+            below = files.read(number - 1) if number else None
+            title = f"embed: layer {number} of {model.num_layers}" if number else "embed: features"
+            files.fill(number, _builder(model, graph, csr, number, below), title, engine)
+        if level == "last" and number:
+            files.remove(number - 1)
+    last = model.num_layers
+    if level == "last":
+        return last
+    levels = [files.read(number) for number in range(last + 1)]
+    files.fill(last + 1, partial(_combine, levels, graph, level), "embed: vectors", LocalEngine())
+    return last + 1
+
+
+def _builder(
     model: GraphEncoder, graph: MultimodalGraph, csr: CSR, number: int, below: Tensor | None
-) -> Callable[[Range], Tensor]:
-    """What makes a block of level `number`, `[stop - start, dim]`."""
+) -> Callable[[], Callable[[Range], Tensor]]:
+    """Makes what makes a block of level `number`, `[stop - start, dim]`."""
     if below is None:
-        return ContentRows(model, dict(graph.features), graph.device)
-    return LayerRows(model, number - 1, csr.indptr, csr.indices, below)
+        return partial(ContentRows, model, dict(graph.features), graph.device)
+    return partial(LayerRows, model, number - 1, csr.indptr, csr.indices, below)
+
+
+def _fill_sign(files: _Levels, model: SignEncoder, graph: MultimodalGraph, level: Level, engine: Engine) -> int:
+    """As `_fill_layers`; level 0 is the embedding, level 1 the vectors if they are something else."""
+    last = 0 if level == "last" else 1
+    files.check_room(model.dim * (1 if level == "last" else model.num_layers + 3))
+    if not files.is_complete(last):
+        blocks = model.graph_blocks(graph.to(model.device))
+        files.fill(0, partial(BlockRows, model, blocks, graph.device), "embed", engine)
+        if last:
+            levels = [*(one.to(graph.device) for one in blocks.levels), files.read(0)]
+            files.fill(1, partial(_combine, levels, graph, level), "embed: vectors", LocalEngine())
+    return last
 
 
 def _combine(levels: list[Tensor], graph: MultimodalGraph, level: Level) -> Callable[[Range], Tensor]:
@@ -222,22 +258,25 @@ class _Levels:
         done = sorted((start, item.stop) for (number, start), item in self._done.items() if number == level)
         return [blocks for blocks in self.ranges if not _covers(done, blocks[0][0], blocks[-1][1])]
 
-    def fill(self, level: int, compute: Callable[[Range], Tensor], title: str) -> None:
+    def fill(self, level: int, build: Callable[[], Callable[[Range], Tensor]], title: str, engine: Engine) -> None:
         """Compute the ranges of a level that are missing.
 
         Args:
             level: Number of the level.
-            compute: Makes a block.
+            build: Makes the function that computes a block.
             title: Shown beside the progress bar.
+            engine: Computes the blocks.
         """
         if not self._path(level).exists():
             self._done = {key: item for key, item in self._done.items() if key[0] != level}
         missing = self._missing(level)
+        # All blocks at once, so that workers do not wait at the end of a range.
+        results = engine.map(build, [block for blocks in missing for block in blocks])
         for blocks in track(missing, title) if missing else []:
             digest, start, stop, dim = hashlib.sha256(), blocks[0][0], blocks[-1][1], 0
             with open(self._path(level), "r+b" if self._path(level).exists() else "w+b") as file:
                 for block in blocks:
-                    rows = compute(block).float().numpy(force=True)
+                    rows = next(results).float().numpy(force=True)
                     dim = rows.shape[1]
                     if block == blocks[0]:
                         file.write(array_header(np.dtype("<f4"), (self.num_nodes, dim)))

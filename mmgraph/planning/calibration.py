@@ -16,13 +16,14 @@ import torch
 from mmgraph.errors import InputError, MissingExtraError
 from mmgraph.files import content_digest, read_json, write_json
 from mmgraph.planning.clock import spent
-from mmgraph.planning.costs import CostCurve
+from mmgraph.planning.costs import MOST_SLOPE, CostCurve
+from mmgraph.planning.gathers import JUMPS, KINDS, GatherCurve, measure_gathers
 from mmgraph.planning.machine import processor_name
 from mmgraph.planning.sizes import graph_bytes, index_work
 from mmgraph.planning.workload import Workload
 from mmgraph.versions import installed_version
 
-FORMAT, VERSION = "mmgraph.calibration", 1
+FORMAT, VERSION = "mmgraph.calibration", 2
 SIZES = (2_000, 6_000, 18_000)
 MOST_EDGES_PER_NODE = 30.0
 """Denser graphs are measured at this density; what depends on messages is then scaled by their number."""
@@ -58,16 +59,29 @@ class Calibration:
         cpu: Processor seconds by phase.
         wall: Wall seconds by phase.
         encoders: Processor and wall seconds per item by `text` and `image`; those that are not installed are absent.
+        gathers: Processor seconds of a gather by kind and working set.
     """
 
     facts: dict[str, Any]
     cpu: dict[str, CostCurve]
     wall: dict[str, CostCurve]
     encoders: Encoders
+    gathers: dict[str, GatherCurve]
 
     def curves(self, clock: str) -> dict[str, CostCurve]:
         """Costs on one clock: `cpu` or `wall`."""
         return self.cpu if clock == "cpu" else self.wall
+
+    def seconds(self, name: str, job: Workload, *, clock: str = "cpu") -> float:
+        """Seconds of a phase of a job.
+
+        A phase that jumps through memory costs more per unit once its working set outgrows that of the largest job that was
+        measured, by the cost of a gather at both.
+        """
+        curve, jumps, nodes = self.curves(clock)[name], JUMPS.get(name), self.facts["nodes"][-1]
+        growth = 1.0 if jumps is None else jumps.growth(self.gathers, job, _small(job, nodes))
+        # Growth is in the measured points as well; it must not count twice.
+        return growth * curve.seconds(SIZE_OF[name](job), most_slope=MOST_SLOPE if jumps is None else 1.0)
 
     def to_json(self) -> dict[str, Any]:
         """As plain values."""
@@ -77,6 +91,7 @@ class Calibration:
             "facts": self.facts,
             **{clock: {k: v.to_json() for k, v in self.curves(clock).items()} for clock in ("cpu", "wall")},
             "encoders": {name: list(pair) for name, pair in self.encoders.items()},
+            "gathers": {kind: curve.to_json() for kind, curve in self.gathers.items()},
         }
 
     @classmethod
@@ -95,9 +110,16 @@ class Calibration:
                 for clock in ("cpu", "wall")
             )
             encoders = {name: (float(c), float(w)) for name, (c, w) in content["encoders"].items()}
+            gathers: dict[str, GatherCurve] = {kind: GatherCurve.of(content["gathers"][kind]) for kind in KINDS}
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"{path}: damaged ({error!r}); remove it or give --calibrate") from None
-        return cls(content["facts"], cpu, wall, encoders)
+        return cls(content["facts"], cpu, wall, encoders, gathers)
+
+
+def _small(job: Workload, nodes: int) -> Workload:
+    """The job with so many nodes, as it is measured."""
+    density = min(job.edges_per_node, MOST_EDGES_PER_NODE)
+    return replace(job, nodes=nodes, edges=max(1, round(nodes * density)))
 
 
 def calibration_path(job: Workload, folder: Path) -> Path:
@@ -110,6 +132,7 @@ def calibration_path(job: Workload, folder: Path) -> Path:
         "index": job.index,
         "ppr": job.ppr,
         "encode": [bool(job.texts), bool(job.images)],
+        "version": VERSION,
         "machine": [processor_name(), os.cpu_count()],
         "torch": torch.__version__,
     }
@@ -132,20 +155,19 @@ def calibrate(job: Workload, sizes: Sequence[int] = SIZES, *, budget: float = BU
     if not sizes:
         raise InputError("calibration: expected at least one size, got none")
     began, began_cpu = time.perf_counter(), time.process_time()
-    encoders = measure_encoders(texts=job.texts > 0, images=job.images > 0)
-    density = min(job.edges_per_node, MOST_EDGES_PER_NODE)
+    encoders, gathers = measure_encoders(texts=job.texts > 0, images=job.images > 0), measure_gathers()
     points: dict[str, dict[str, list[tuple[float, float]]]] = {"cpu": {}, "wall": {}}
     threads, measured, last = torch.get_num_threads(), list[int](), (0, 0.0)
     torch.set_num_threads(1)
     try:
         with tempfile.TemporaryDirectory() as temporary:
             # Compiles, imports and fills caches; not counted.
-            run_trial(replace(job, nodes=200, edges=max(1, round(200 * density))), Path(temporary))
+            run_trial(_small(job, 200), Path(temporary))
         for nodes in sorted(sizes):
             elapsed = time.process_time() - began_cpu
             if last[0] and elapsed + last[1] * nodes / last[0] > budget:
                 break
-            small = replace(job, nodes=nodes, edges=max(1, round(nodes * density)))
+            small = _small(job, nodes)
             start = time.process_time()
             with tempfile.TemporaryDirectory() as temporary:
                 found = run_trial(small, Path(temporary))
@@ -171,7 +193,7 @@ def calibrate(job: Workload, sizes: Sequence[int] = SIZES, *, budget: float = BU
         "seconds": round(time.perf_counter() - began, 1),
         "date": time.strftime("%Y-%m-%d"),
     }
-    return Calibration(facts, cpu, wall, encoders)
+    return Calibration(facts, cpu, wall, encoders, gathers)
 
 
 def load_or_calibrate(job: Workload, folder: Path, *, redo: bool = False) -> Calibration:

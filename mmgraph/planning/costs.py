@@ -32,11 +32,11 @@ class CostCurve:
         """Sort the points by size."""
         return cls(tuple(sorted(points)), flat)
 
-    def seconds(self, size: float) -> float:
+    def seconds(self, size: float, *, most_slope: float = MOST_SLOPE) -> float:
         """Seconds at a size.
 
         Between two points the line through them. Below the first, the line through the first two, never less than in
-        proportion to the size. Above the last, the slope of the last two within `LEAST_SLOPE` and `MOST_SLOPE`.
+        proportion to the size. Above the last, the slope of the last two within `LEAST_SLOPE` and `most_slope`.
         """
         first, last = self.points[0], self.points[-1]
         if self.flat:
@@ -45,7 +45,7 @@ class CostCurve:
             return last[1] * size / last[0]
         if size >= last[0]:
             mean = last[1] / last[0]
-            slope = min(max(_slope(*self.points[-2:]), LEAST_SLOPE * mean), MOST_SLOPE * mean)
+            slope = min(max(_slope(*self.points[-2:]), LEAST_SLOPE * mean), most_slope * mean)
             return last[1] + slope * (size - last[0])
         for one, other in zip(self.points, self.points[1:], strict=False):
             if size <= other[0]:

@@ -76,7 +76,7 @@ def plan_phases(job: Workload, costs: Calibration, machine: Machine, *, clock: s
     sign = job.model == "sign"
 
     def cost(name: str) -> float:
-        return curves[name].seconds(SIZE_OF[name](job)) / machine.speed
+        return costs.seconds(name, job, clock=clock) / machine.speed
 
     def factor(name: str) -> float:
         return SIZE_OF[name](job) / curves[name].points[-1][0]

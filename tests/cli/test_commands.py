@@ -21,6 +21,7 @@ from mmgraph.nn.encoder import EncoderConfig
 from mmgraph.nn.gnn import GNNConfig
 from mmgraph.nn.saving import encoder_digest, load_encoder, save_encoder
 from mmgraph.testing.datasets import make_dataset
+from mmgraph.testing.engines import CopyingEngine
 from mmgraph.testing.factories import randomise
 
 
@@ -332,30 +333,27 @@ def test_the_command_line_has_all_levels() -> None:
     assert get_args(parser.LevelName) == LEVELS
 
 
-def test_export_with_levels_in_files_goes_on_and_cleans_up(workspace, tmp_path, capsys) -> None:
-    """The default model is not made of layers and says so; one that is gives the vectors of a plain export."""
-    graph, out = str(workspace.graph), tmp_path / "vectors.parquet"
-    words = [
-        "export",
-        "--run",
-        str(workspace.run),
-        "--graph",
-        graph,
-        "--out",
-        str(out),
-        "--work",
-        str(tmp_path / "levels"),
-    ]
-    assert main(words) == 2
-    assert "made of layers" in capsys.readouterr().err
-    assert not out.exists()
-    encoder = build_encoder(EncoderConfig(dim=8, gnn=GNNConfig(conv="sage")), [load_graph(graph)])
-    save_encoder(randomise(encoder).eval(), tmp_path / "model")
-    words[2] = str(tmp_path / "model")
-    assert main(words) == 0
-    assert not (tmp_path / "levels").exists()
-    plain = tmp_path / "plain.parquet"
-    assert main(["export", "--run", words[2], "--graph", graph, "--out", str(plain)]) == 0
-    found, expected = read_table(out), read_table(plain)
+@pytest.mark.parametrize("conv", ["sign", "sage"])
+def test_export_with_levels_in_files_goes_on_and_cleans_up(workspace, tmp_path, monkeypatch, capsys, conv: str) -> None:
+    """The vectors are those of a plain export, with any engine, and Ctrl-C says where the finished part is."""
+    graph, out, model, work = str(workspace.graph), tmp_path / "v.parquet", tmp_path / "model", tmp_path / "levels"
+    encoder = build_encoder(EncoderConfig(dim=8, gnn=GNNConfig(conv=conv)), [load_graph(graph)])
+    save_encoder(randomise(encoder).eval(), model)
+    words = ["export", "--run", str(model), "--graph", graph]
+    assert main([*words, "--out", str(tmp_path / "plain.parquet")]) == 0
+
+    def interrupt(*args: object, **kwargs: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mmgraph.export.base.write_table", interrupt)
+        assert main([*words, "--out", str(out), "--work", str(work)]) == 130
+    assert f"what is embedded so far is kept in {work}" in capsys.readouterr().err
+    engine = CopyingEngine()
+    monkeypatch.setattr("mmgraph.engines.registry.make_engine", lambda *_, **__: engine)
+    assert main([*words, "--out", str(out), "--work", str(work), "--engine", "ray"]) == 0
+    assert (engine.num_shards, engine.closed) == (0, True)
+    assert not work.exists()
+    found, expected = read_table(out), read_table(tmp_path / "plain.parquet")
     assert found.node_ids == expected.node_ids
     torch.testing.assert_close(found.vectors, expected.vectors, rtol=1e-5, atol=1e-5)

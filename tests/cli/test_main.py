@@ -183,6 +183,33 @@ def test_ctrl_c_while_loading(monkeypatch, capsys) -> None:
     assert "nothing was changed" in capsys.readouterr().err
 
 
+STUBBORN = """
+import signal, sys
+from mmgraph.cli import doctor, main
+def run(args):
+    try:
+        signal.raise_signal(signal.SIGINT)
+    except KeyboardInterrupt:
+        print("cleaning up", flush=True)
+        if {twice}:
+            signal.raise_signal(signal.SIGINT)
+        print("cleaned up", flush=True)
+        raise
+doctor.run = run
+sys.exit(main.main(["doctor"]))
+"""
+
+
+@pytest.mark.parametrize("twice", [False, True])
+def test_second_ctrl_c_ends_at_once(twice: bool) -> None:
+    code = STUBBORN.format(twice=twice)
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 130
+    assert result.stdout.split("\n")[:-1] == (["cleaning up"] if twice else ["cleaning up", "cleaned up"])
+    told = "interrupted twice, ended at once" if twice else "interrupted"
+    assert result.stderr == f"mmgraph: {told}; nothing was changed\n"
+
+
 def _run(code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 

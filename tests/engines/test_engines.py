@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ import pytest
 
 from mmgraph.cli.main import main
 from mmgraph.engines.base import Engine
+from mmgraph.engines.interrupt import Interrupts
 from mmgraph.engines.local import LocalEngine
 from mmgraph.engines.registry import ENGINES, make_engine
 from mmgraph.errors import InputError, MissingExtraError
@@ -92,6 +94,43 @@ def test_names() -> None:
         make_engine("ray", workers=0)
     with pytest.raises(InputError, match="engine local is one process, got 3 workers; for more: --engine ray"):
         make_engine("local", workers=3)
+
+
+class Swallows:
+    """What loses the exception of Ctrl-C: Python prints it and goes on."""
+
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGINT)
+        assert False, "the exception comes before"  # noqa: B011, PT015
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_lost_ctrl_c_is_raised_when_asked_for() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with Interrupts() as interrupts:
+        interrupts.check()
+        item = Swallows()
+        del item
+        with pytest.raises(KeyboardInterrupt):
+            interrupts.check()
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_ctrl_c_is_raised_as_before() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), Interrupts():
+        signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_ignored_ctrl_c_stays_ignored() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with Interrupts() as interrupts:
+            signal.raise_signal(signal.SIGINT)
+            interrupts.check()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,9 +7,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,9 +19,13 @@ import torch
 from mmgraph.data.ids import NodeIds
 from mmgraph.data.raw import RawGraph
 from mmgraph.encoders.pipeline import encode_graph
+from mmgraph.engines.base import Engine
+from mmgraph.engines.local import LocalEngine
 from mmgraph.engines.ray import RayEngine
 from mmgraph.errors import InputError
 from mmgraph.inference.embed import embed
+from mmgraph.inference.rows import Range
+from mmgraph.inference.sweep import sweep
 from mmgraph.nn.build import build_encoder
 from mmgraph.nn.encoder import EncoderConfig
 from mmgraph.nn.gnn import GNNConfig
@@ -175,6 +180,51 @@ def test_embedding_gives_the_same_bytes(engine: RayEngine, conv: str) -> None:
     assert torch.equal(embed(encoder, graph, num_ranges=3, level="all", engine=engine).vectors, expected.vectors)
 
 
+class Failing:
+    """Rows of blocks up to `stop`."""
+
+    def __init__(self, build: Callable[[], Callable[[Range], torch.Tensor]], stop: int) -> None:
+        self.inner, self.stop = build(), stop
+
+    def __call__(self, block: Range) -> torch.Tensor:
+        if block[1] > self.stop:
+            raise InputError(f"no rows from {self.stop}")
+        return self.inner(block)
+
+
+class Watched(Engine):
+    """Another engine, with the shards that it got; a task fails in level `at`."""
+
+    name = "watched"
+
+    def __init__(self, inner: Engine, at: int | None = None) -> None:
+        self.inner, self.at, self.shards = inner, at, list[list[Any]]()
+
+    def map(self, build: Callable[[], Any], shards: Iterable[Any]) -> Iterator[Any]:
+        self.shards.append(list(shards))
+        broken = len(self.shards) - 1 == self.at
+        yield from self.inner.map(partial(Failing, build, 25) if broken else build, self.shards[-1])
+
+
+@pytest.mark.parametrize("ray_first", [True, False])
+def test_a_stopped_sweep_goes_on_with_the_other_engine(engine: RayEngine, tmp_path: Path, ray_first: bool) -> None:
+    graph = make_graph(40, 120)
+    torch.manual_seed(1)
+    encoder = randomise(build_encoder(EncoderConfig(dim=8, gnn=GNNConfig(conv="gat", num_layers=1, heads=2)), [graph]))
+    first, second = (engine, LocalEngine()) if ray_first else (LocalEngine(), engine)
+    arguments: dict[str, Any] = {"num_ranges": 99, "max_rows": 60}
+    whole = Watched(LocalEngine())
+    expected = sweep(encoder, graph, tmp_path / "whole", engine=whole, **arguments).vectors
+    with pytest.raises(InputError, match=r"^no rows from 25$"):
+        sweep(encoder, graph, tmp_path / "levels", engine=Watched(first, at=1), **arguments)
+    rest = Watched(second)
+    found = sweep(encoder, graph, tmp_path / "levels", engine=rest, **arguments)
+    assert torch.equal(found.vectors, expected)
+    # Level 0 is whole, and of level 1 only the blocks beyond the failed one are left.
+    assert rest.shards == [[block for block in whole.shards[1] if block[1] > 25]]
+    assert 0 < len(rest.shards[0]) < len(whole.shards[1])
+
+
 PROGRAM = """
 import sys, time
 import torch
@@ -201,7 +251,8 @@ except KeyboardInterrupt:
 
 
 @faults
-def test_killed_run_goes_on_where_it_was_and_leaves_no_process(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
+def test_stopped_run_goes_on_where_it_was_and_leaves_no_process(tmp_path: Path, number: int, code: int) -> None:
     pytest.importorskip("ray")
     texts = texts_of(80)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
@@ -217,11 +268,11 @@ def test_killed_run_goes_on_where_it_was_and_leaves_no_process(tmp_path: Path) -
     try:
         while process.poll() is None and len(shards_in(tmp_path / "stopped")) < 3:
             time.sleep(0.05)
-        process.kill()
+        process.send_signal(number)
         printed = process.communicate(timeout=120)
     finally:
         process.kill()
-    assert process.returncode == -9, printed
+    assert process.returncode == code, printed
     assert printed == ("", "")
     deadline = time.monotonic() + 180  # two seconds, but Ray's agents look for their parent now and then only
     while (left := processes_with(mark)) and time.monotonic() < deadline:

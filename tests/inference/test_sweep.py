@@ -4,14 +4,19 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 import torch
 
 from mmgraph.data.graph import MultimodalGraph
 from mmgraph.data.store import load_graph, save_graph
+from mmgraph.engines.base import Engine
+from mmgraph.engines.local import LocalEngine
 from mmgraph.errors import InputError
 from mmgraph.inference import sweep as module
 from mmgraph.inference.embed import embed
@@ -20,8 +25,11 @@ from mmgraph.nn.build import build_encoder
 from mmgraph.nn.encoder import EncoderConfig, GraphEncoder
 from mmgraph.nn.gnn import GNNConfig
 from mmgraph.nn.moe import MoEConfig
+from mmgraph.testing.engines import CopyingEngine
 from mmgraph.testing.factories import make_graph, randomise
 
+S = TypeVar("S")
+R = TypeVar("R")
 MAX_ROWS = 60
 """Small, so that the graphs below have more than seven blocks."""
 
@@ -75,10 +83,10 @@ class Stopped(Exception):
 
 def stop_after(monkeypatch: pytest.MonkeyPatch, blocks: int | None) -> list[module.Range]:
     """Makes a sweep fail at a block; returns the blocks that are computed."""
-    original, computed = module._compute, []
+    original, computed = module._builder, []
 
-    def compute(*args: object) -> object:
-        inner = original(*args)  # type: ignore[arg-type]
+    def builder(*args: object) -> object:
+        inner = original(*args)()  # type: ignore[arg-type]
 
         def block_of(block: module.Range) -> torch.Tensor:
             if len(computed) == blocks:
@@ -86,9 +94,9 @@ def stop_after(monkeypatch: pytest.MonkeyPatch, blocks: int | None) -> list[modu
             computed.append(block)
             return inner(block)
 
-        return block_of
+        return lambda: block_of
 
-    monkeypatch.setattr(module, "_compute", compute)
+    monkeypatch.setattr(module, "_builder", builder)
     return computed
 
 
@@ -121,6 +129,71 @@ def test_goes_on_after_the_last_whole_range(tmp_path: Path, num_ranges: int) -> 
         assert computed == []  # a finished sweep is opened
 
 
+@pytest.mark.parametrize("level", ["last", "all"])
+def test_a_sign_encoder_has_the_bytes_of_embed(tmp_path: Path, level: str) -> None:
+    graph = make_graph(80, 250)
+    encoder = randomise(build_encoder(EncoderConfig(dim=16), [graph]))
+    expected = embed(encoder, graph, max_rows=9, level=level)  # type: ignore[arg-type]
+    for engine in (LocalEngine(), CopyingEngine()):
+        found = sweep(encoder, graph, tmp_path / engine.name, max_rows=9, level=level, engine=engine)  # type: ignore[arg-type]
+        assert found.model == expected.model
+        assert found.vectors.equal(expected.vectors)
+
+
+class Failing:
+    """Rows of blocks up to `stop`; a class of a module, so that engines can send it."""
+
+    def __init__(self, build: Callable[[], Callable[[module.Range], torch.Tensor]], stop: int) -> None:
+        self.inner, self.stop = build(), stop
+
+    def __call__(self, block: module.Range) -> torch.Tensor:
+        if block[1] > self.stop:
+            raise InputError(f"no rows from {self.stop}")
+        return self.inner(block)
+
+
+class Breaking(Engine):
+    """Another engine, of which a task fails in level `at`."""
+
+    name = "breaking"
+
+    def __init__(self, inner: Engine, at: int, stop: int) -> None:
+        self.inner, self.at, self.stop, self.level = inner, at, stop, -1
+
+    def map(self, build: Callable[[], Callable[[S], R]], shards: Iterable[S]) -> Iterator[R]:
+        self.level += 1
+        broken = partial(Failing, build, self.stop) if self.level == self.at else build  # type: ignore[arg-type]
+        yield from self.inner.map(broken, shards)  # type: ignore[arg-type, misc]
+
+
+def notes_of(folder: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines() if line]
+
+
+@pytest.mark.parametrize("conv", ["sign", "sage"])
+@pytest.mark.parametrize("kinds", [(LocalEngine, CopyingEngine), (CopyingEngine, LocalEngine)])
+def test_one_engine_goes_on_where_the_other_was_stopped(
+    tmp_path: Path, conv: str, kinds: tuple[type[Engine], ...]
+) -> None:
+    graph, max_rows = make_graph(80, 250), 9 if conv == "sign" else MAX_ROWS
+    encoder = make_encoder(graph) if conv == "sage" else randomise(build_encoder(EncoderConfig(dim=16), [graph]))
+    whole, first, second = CopyingEngine(), kinds[0](), kinds[1]()
+    expected = sweep(encoder, graph, tmp_path / "whole", num_ranges=99, max_rows=max_rows, engine=whole).vectors
+    arguments = {"num_ranges": 99, "max_rows": max_rows}
+    broken = Breaking(first, at=0 if conv == "sign" else 1, stop=50)
+    with pytest.raises(InputError, match="no rows from 50"):
+        sweep(encoder, graph, tmp_path / "levels", **arguments, engine=broken)  # type: ignore[arg-type]
+    kept = notes_of(tmp_path / "levels")
+    assert {note["level"] for note in kept} == ({0} if conv == "sign" else {0, 1})
+    found = sweep(encoder, graph, tmp_path / "levels", **arguments, engine=second)  # type: ignore[arg-type]
+    assert found.vectors.equal(expected)
+    notes = notes_of(tmp_path / "levels")
+    assert notes[: len(kept)] == kept
+    assert len({(note["level"], note["start"]) for note in notes}) == len(notes) == whole.num_shards
+    if isinstance(second, CopyingEngine):
+        assert second.num_shards == whole.num_shards - len(kept)
+
+
 def test_a_changed_range_is_computed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     graph = make_graph(80, 250)
     encoder = make_encoder(graph)
@@ -145,8 +218,6 @@ def test_another_model_or_graph_starts_anew(tmp_path: Path) -> None:
 def test_bad_arguments(tmp_path: Path) -> None:
     graph = make_graph(10, 20)
     encoder = make_encoder(graph)
-    with pytest.raises(InputError, match="made of layers"):
-        sweep(build_encoder(EncoderConfig(dim=16), [graph]), graph, tmp_path / "levels")
     with pytest.raises(InputError, match="at least 1, got 0"):
         sweep(encoder, graph, tmp_path / "levels", max_rows=0)
     (tmp_path / "mine").mkdir()
@@ -179,17 +250,17 @@ from mmgraph.data.store import load_graph
 from mmgraph.inference import sweep as module
 from mmgraph.nn.saving import load_encoder
 root, blocks = Path(sys.argv[1]), int(sys.argv[2])
-original = module._compute
-def compute(*args):
-    inner = original(*args)
+original = module._builder
+def builder(*args):
+    inner = original(*args)()
     def block_of(block):
         global blocks
         blocks -= 1
         if blocks < 0:
             os.kill(os.getpid(), signal.SIGKILL)
         return inner(block)
-    return block_of
-module._compute = compute
+    return lambda: block_of
+module._builder = builder
 module.sweep(load_encoder(root / "model"), load_graph(root / "graph"), root / "levels", num_ranges=5, max_rows=60)
 """
 
@@ -210,5 +281,4 @@ def test_sigkill(tmp_path: Path) -> None:
     assert codes == [-signal.SIGKILL, -signal.SIGKILL, 0]
     found = sweep(encoder, graph, tmp_path / "levels", num_ranges=5, max_rows=MAX_ROWS)
     assert found.vectors.equal(expected)
-    notes = [json.loads(line) for line in (tmp_path / "levels" / "journal.jsonl").read_text().splitlines() if line]
-    assert len(notes) == 15  # no range of the three levels twice
+    assert len(notes_of(tmp_path / "levels")) == 15  # no range of the three levels twice

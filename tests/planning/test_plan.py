@@ -15,6 +15,7 @@ from mmgraph.planning import sizes
 from mmgraph.planning.advice import advise
 from mmgraph.planning.calibration import FLAT, SIZE_OF, Calibration, calibration_path
 from mmgraph.planning.costs import CostCurve
+from mmgraph.planning.gathers import JUMPS, KINDS, GatherCurve, measure_gathers
 from mmgraph.planning.machine import GiB, Machine
 from mmgraph.planning.phases import plan_phases, training_rounds
 from mmgraph.planning.workload import FeatureShape, Workload, parse_bytes, parse_count
@@ -34,7 +35,8 @@ def linear_costs(job: Workload, per_unit: float = 1e-6) -> Calibration:
 
     cpu, wall = ({name: curve(name, factor) for name in SIZE_OF} for factor in (1.0, 2.0))
     facts = {"processor": "p", "nodes": [100, 200], "date": "d", "load_average": 0.0}
-    return Calibration(facts, cpu, wall, {"text": (0.01, 0.02)})
+    gathers = {kind: GatherCurve.of([(2**20, 1e-9)]) for kind in KINDS}
+    return Calibration(facts, cpu, wall, {"text": (0.01, 0.02)}, gathers)
 
 
 @pytest.mark.parametrize(
@@ -102,6 +104,31 @@ def test_linear_costs_are_extrapolated_exactly() -> None:
     assert fast["CSR"].cpu == pytest.approx(phases["CSR"].cpu)
 
 
+def test_gathers_between_and_beyond() -> None:
+    curve = GatherCurve.of([(64, 9.0), (4, 1.0), (16, 10.0), (1, 2.0)])
+    assert curve.points == ((1, 1.0), (4, 1.0), (16, 9.0), (64, 9.0))  # what is dearer than at a larger size is noise
+    assert [curve.seconds(size) for size in (0.1, 8, 1e9)] == pytest.approx([1.0, 5.0, 9.0])
+
+
+def test_phases_that_jump_cost_more_beyond_the_caches() -> None:
+    costs, job = linear_costs(JOB), replace(JOB, nodes=1600, edges=8000)
+    # 200 nodes were measured: 27,200 bytes of adjacency and state, then eight times as much.
+    assert JUMPS["ppr"].working_set(job) == 8 * 16_000 + 56 * 1600 == 8 * 27_200
+    grown = replace(costs, gathers={**costs.gathers, "words": GatherCurve.of([(27_200, 1.0), (8 * 27_200, 3.0)])})
+    assert costs.seconds("ppr", job) == pytest.approx(1e-6 * 1600)
+    assert grown.seconds("ppr", job) == pytest.approx(1e-6 * 1600 * (1 + JUMPS["ppr"].share * 2))
+    assert grown.seconds("ppr", replace(JOB, nodes=150, edges=750)) == pytest.approx(1e-6 * 150)
+    assert grown.seconds("csr", job) == costs.seconds("csr", job)
+
+
+def test_gathers_are_measured() -> None:
+    found = measure_gathers([2**12, 2**14])
+    assert set(found) == set(KINDS)
+    for curve in found.values():
+        assert [size for size, _ in curve.points] == [2**12, 2**14]
+        assert 0 < curve.points[0][1] <= curve.points[1][1] < 1e-4
+
+
 def test_slow_disks_bound_the_time() -> None:
     job = replace(JOB, nodes=10**6, edges=5 * 10**6)
     build = next(
@@ -140,7 +167,7 @@ def test_costs_on_disk(tmp_path: Path) -> None:
     costs = linear_costs(JOB)
     write_json(tmp_path / "c.json", costs.to_json())
     assert Calibration.read(tmp_path / "c.json") == costs
-    for wrong in ({}, [], {"format": "mmgraph.calibration", "version": 1, "cpu": 3}):
+    for wrong in ({}, [], {"format": "mmgraph.calibration", "version": 2, "cpu": 3}):
         write_json(tmp_path / "w.json", wrong)
         with pytest.raises(InputError, match="w.json"):
             Calibration.read(tmp_path / "w.json")
