@@ -32,6 +32,12 @@ def build_parser() -> ArgumentParser:
         default=None,
         help='Image encoder; "none" leaves images out. Default: efficientnet-lite0.',
     )
+    parser.add_argument(
+        "--dtype",
+        type=Literal["float32", "float16", "int8"],
+        default="float32",
+        help="Type of the features; int8 has a scale per row. The cache keeps float32, so another type is cheap later.",
+    )
     parser.add_argument("--cache", type=Path | None, help="Folder of the encoding cache.")
     parser.add_argument("--device", type=str, default="cpu", help="Where the encoders run, for example cpu or cuda.")
     parser.add_argument("--batch-size", type=int, default=64, help="Items per forward pass of an encoder.")
@@ -60,6 +66,7 @@ def run(args: Namespace) -> None:
             batch_size=args.batch_size,
             on_unknown=args.on_unknown,
             name=args.name,
+            dtype=args.dtype,
             engine=engine,
         )
     rows = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,6 +34,11 @@ def build_parser() -> ArgumentParser:
     parser.add_argument(
         "--config", type=Path | None, help="YAML file with the fields of PlantedConfig or UserItemConfig."
     )
+    parser.add_argument(
+        "--dtype",
+        type=Literal["int8", "float16", "float32"] | None,
+        help="Type of the features, instead of that of the config.",
+    )
     parser.add_argument("--seed", type=int, default=0, help="Seed of everything.")
     return parser
 
@@ -52,6 +58,8 @@ def run(args: Namespace) -> None:
         config = benchmark_config(nodes, 10 * nodes if args.edges is None else args.edges)
     else:
         config = KINDS[args.kind]()
+    if args.dtype is not None:
+        config = replace(config, dtype=args.dtype)
     folder = write_synthetic_graph(args.out, config, args.seed)
     rows = list(_rows(read_json(folder / "synthetic.json")["best"]))
     if rows:

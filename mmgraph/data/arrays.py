@@ -26,7 +26,7 @@ def array_parts(tensor: Tensor, present: Tensor | None = None) -> Iterator[bytes
 
     Args:
         tensor: Any tensor of at least one dimension.
-        present: `[num_rows]`, bool: rows where it is false come out as zeros.
+        present: `[num_rows]`, bool: rows (or entries) where it is false come out as zeros.
     """
     if present is None and tensor.dim() > 1 and tensor[:1].nbytes > _CHUNK_BYTES:
         for row in tensor:  # the sources and the targets of edges are two rows, however many there are
@@ -35,7 +35,8 @@ def array_parts(tensor: Tensor, present: Tensor | None = None) -> Iterator[bytes
     for start in range(0, tensor.size(0), _CHUNK_ROWS):
         rows = tensor[start : start + _CHUNK_ROWS]
         if present is not None:
-            rows = torch.where(present[start : start + _CHUNK_ROWS, None], rows, torch.zeros_like(rows))
+            there = present[start : start + _CHUNK_ROWS].view(-1, *[1] * (rows.dim() - 1))
+            rows = torch.where(there, rows, torch.zeros_like(rows))
         yield _as_numpy(rows).tobytes()
 
 

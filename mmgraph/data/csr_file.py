@@ -16,7 +16,7 @@ from mmgraph.data.arrays import array_parts, read_array, write_array
 from mmgraph.data.csr import CSR
 from mmgraph.data.graph import MultimodalGraph
 from mmgraph.errors import InputError, unknown_choice
-from mmgraph.files import atomic_folder
+from mmgraph.files import atomic_folder, remove_leftovers
 from mmgraph.progress import track
 from mmgraph.sealed import check_digests, digests_of, read_sealed_json, write_sealed_json
 from mmgraph.untrusted import reads
@@ -66,6 +66,7 @@ def graph_csr(
             return open_csr(folder)
         except InputError as error:
             logger.warning("%s; it will be built again", error)
+    remove_leftovers(cache)  # of killed builds of any graph: each may be as large as the edges
     try:
         return build_csr(graph, folder, relations=chosen, memory=memory, overwrite=True)
     except OSError as error:

@@ -16,6 +16,7 @@ import torch
 from mmgraph.data.appender import ArrayAppender, RunningMean
 from mmgraph.data.arrays import write_array
 from mmgraph.data.features import FeatureSpec
+from mmgraph.data.quantised import quantise_rows
 from mmgraph.data.store import FORMAT, VERSION, check_target, file_stem, write_manifest
 from mmgraph.files import atomic_folder
 
@@ -47,7 +48,7 @@ class FeatureHeader:
 
     Attributes:
         spec: The feature space.
-        dtype: Type of the entries.
+        dtype: Type of the entries as they are stored; with int8, blocks are given as float32 and rounded.
     """
 
     spec: FeatureSpec
@@ -101,11 +102,14 @@ class GraphWriter:
         self._stems = {name: file_stem("features", number, name) for number, name in enumerate(header.features)}
         self._values: dict[str, ArrayAppender] = {}
         self._present: dict[str, ArrayAppender] = {}
+        self._scales: dict[str, ArrayAppender] = {}
         self._means: dict[str, RunningMean] = {}
         for name, feature in header.features.items():
             dim = feature.spec.dim
             self._values[name] = self._appender(f"{self._stems[name]}_values", feature.dtype, width=dim)
             self._present[name] = self._appender(f"{self._stems[name]}_present", torch.bool)
+            if feature.dtype == torch.int8:
+                self._scales[name] = self._appender(f"{self._stems[name]}_scale", torch.float32)
             self._means[name] = RunningMean(dim)
 
     def add_nodes(self, ids: pa.Array, node_type: np.ndarray) -> None:
@@ -137,7 +141,14 @@ class GraphWriter:
 
     def add_features(self, modality: str, values: np.ndarray, present: np.ndarray) -> None:
         """Add features `[rows, dim]` of a modality and which rows have them `[rows]`; absent rows become zeros."""
-        self._values[modality].append(np.where(present[:, None], values, np.zeros(1, values.dtype)))
+        stored = np.where(present[:, None], values, np.zeros(1, values.dtype))
+        if modality in self._scales:
+            rounded, scale = quantise_rows(
+                torch.from_numpy(stored), where=f"{modality} features", first=self._values[modality].length
+            )
+            self._scales[modality].append(scale.numpy())
+            stored = rounded.numpy()
+        self._values[modality].append(stored)
         self._present[modality].append(present)
         self._means[modality].add(values[present])
 
@@ -206,6 +217,7 @@ class GraphWriter:
             "values": self._values[name].finish(),
             "present": self._present[name].finish(),
             "mean": write_array(self.folder, f"{self._stems[name]}_mean", self._means[name].mean()),
+            **({"scale": self._scales[name].finish()} if name in self._scales else {}),
         }
 
 

@@ -142,6 +142,7 @@ def load_graph(folder: Path | str, *, mmap: bool | Literal["read"] = True, verif
                 values=array(entry["values"]),
                 present=array(entry["present"]),
                 mean=array(entry["mean"]),
+                scale=array(entry["scale"]) if "scale" in entry else None,
             )
             for name, entry in manifest["features"].items()
         },
@@ -199,6 +200,7 @@ def graph_digest(graph: MultimodalGraph) -> str:
         tensors += [(relation.edge_index, None), *((values, None) for values in relation.attributes.values())]
     for features in graph.features.values():
         tensors += [(features.values, features.present), (features.present, None), (features.mean, None)]
+        tensors += [] if features.scale is None else [(features.scale, features.present)]
     for tensor, present in tensors:
         digest.update(f"{tensor.dtype}{list(tensor.shape)}".encode())
         for part in array_parts(tensor, present):
@@ -240,6 +242,11 @@ def _write_features(folder: Path, stem: str, features: ModalityFeatures) -> dict
         "values": write_array(folder, f"{stem}_values", features.values, present=features.present),
         "present": write_array(folder, f"{stem}_present", features.present),
         "mean": write_array(folder, f"{stem}_mean", features.mean),
+        **(
+            {}
+            if features.scale is None
+            else {"scale": write_array(folder, f"{stem}_scale", features.scale, present=features.present)}
+        ),
     }
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from mmgraph.data.graph import MultimodalGraph
+from mmgraph.data.quantised import FeatureType
 from mmgraph.data.store import load_graph, save_graph
 from mmgraph.encoders.pipeline import encode_graph
 from mmgraph.encoders.registry import load_encoder_by_name
@@ -33,6 +34,7 @@ def encode_folder(
     batch_size: int = 64,
     on_unknown: Literal["error", "drop"] = "error",
     name: str | None = None,
+    dtype: FeatureType = "float32",
     engine: Engine | None = None,
 ) -> tuple[MultimodalGraph, dict[str, Any]]:
     """Read the tables of a folder, encode their content, write the graph to `encoded/` beside them.
@@ -46,6 +48,7 @@ def encode_folder(
         batch_size: Items per forward pass.
         on_unknown: What to do with edges to unknown ids.
         name: Name of the graph.
+        dtype: Type in which features are stored, see `encode_graph`.
         engine: Where batches are encoded; in this process by default.
 
     Returns:
@@ -70,7 +73,7 @@ def encode_folder(
     if not chosen:
         raise InputError(f"{folder}: nothing to encode; no node has text or image, or all encoders are 'none'")
     loaded = {modality: load_encoder_by_name(key, modality=modality, device=device) for modality, key in chosen.items()}
-    graph, report = encode_graph(raw, loaded, cache=cache, batch_size=batch_size, engine=engine)
+    graph, report = encode_graph(raw, loaded, cache=cache, batch_size=batch_size, dtype=dtype, engine=engine)
     graph = _relative_paths(graph, folder)
     save_graph(graph, folder / "encoded", overwrite=True)
     described: dict[str, Any] = report.to_dict()["modalities"]

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from mmgraph.data.features import ModalityFeatures
 from mmgraph.data.graph import MultimodalGraph
+from mmgraph.data.quantised import DTYPES, FeatureType, with_dtype
 from mmgraph.data.raw import RawGraph
 from mmgraph.encoders.base import EncodedItems, ModalityEncoder
 from mmgraph.encoders.cache import EncodingCache, content_key, default_cache_folder
@@ -36,6 +37,7 @@ def encode_graph(
     cache: Path | str | Literal[False] | None = None,
     batch_size: int = 64,
     progress: bool = True,
+    dtype: FeatureType = "float32",
     engine: Engine | None = None,
 ) -> tuple[MultimodalGraph, EncodingReport]:
     """Encode the content of a graph.
@@ -50,6 +52,8 @@ def encode_graph(
         cache: Folder of encoded content; `default_cache_folder()` if `None`; `False` for no cache.
         batch_size: Items per batch.
         progress: Show a bar (on a terminal only).
+        dtype: Type of the features: `float16` and `int8` (with a scale per row) are rounded from the float32 of the
+            cache, so that a change of type encodes nothing again.
         engine: Where batches are encoded; in this process by default. Batches are the same on every engine, and so are the
             files of the cache, which are written here.
 
@@ -63,6 +67,8 @@ def encode_graph(
     """
     if batch_size < 1:
         raise InputError(f"batch_size must be at least 1, got {batch_size}")
+    if dtype not in DTYPES:
+        raise unknown_choice("dtype of features", dtype, DTYPES)
     for modality, encoder in encoders.items():
         if modality not in raw.content:
             raise unknown_choice(f"modality of graph {raw.name!r}", modality, raw.content)
@@ -75,7 +81,7 @@ def encode_graph(
         if modality in encoders:
             job = _Job(raw, encoders[modality], engine or LocalEngine(), progress=progress)
             store = None if folder is None else EncodingCache(folder, encoders[modality])
-            features[modality] = job.run(store, batch_size)
+            features[modality] = with_dtype(job.run(store, batch_size), dtype)
             report.modalities[modality] = job.report
     graph = MultimodalGraph(
         name=raw.name,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from mmgraph.data.features import ModalityFeatures
 from mmgraph.data.graph import MultimodalGraph
 from mmgraph.inference.search import SCORES_PER_CHUNK, first_identical
 from mmgraph.objectives.node_views import GraphEdges
@@ -53,7 +54,7 @@ class Answers:
         self.graph, self.num_queries = graph, num_queries
         self.query_of_pair, self.node_of_pair = query_of_pair, node_of_pair
         self._adjacency = GraphEdges(graph).adjacency
-        self._content = {name: _content_codes(item.values, item.present) for name, item in graph.features.items()}
+        self._content = {name: _content_codes(item) for name, item in graph.features.items()}
 
     def right(self, queries: Tensor, nodes: Tensor) -> Tensor:
         """Whether a node answers a query, `[num_queries, num_nodes]`, bool.
@@ -96,12 +97,13 @@ class Answers:
         return row[row >= 0], self.node_of_pair[row >= 0]
 
 
-def _content_codes(values: Tensor, present: Tensor) -> Tensor:
+def _content_codes(features: ModalityFeatures) -> Tensor:
     """Equal numbers for nodes with equal features, `[num_nodes]`; -1 for nodes without."""
+    present = features.present
     code = torch.full((present.numel(),), -1, dtype=torch.int64, device=present.device)
     rows = torch.nonzero(present).flatten()
     if rows.numel():
-        code[rows] = first_identical(values[rows].float())
+        code[rows] = first_identical(features.rows(rows).float())
     return code
 
 

@@ -47,8 +47,8 @@ def with_zero_rows(where: str, features: ModalityFeatures, ids: NodeIds) -> Tens
     Raises:
         InputError: If a node has the modality and its features are all zero: it would be read as absent.
     """
-    values = torch.zeros_like(features.values, device="cpu")
-    values[features.present.cpu()] = features.values[features.present].cpu()
+    values = torch.zeros(features.values.shape, dtype=features.dtype)
+    values[features.present.cpu()] = features.rows(features.present).cpu()
     lost = torch.nonzero(features.present.cpu() & ~present_rows(values, "zero")).flatten().numpy()
     if len(lost):
         raise InputError(

@@ -70,7 +70,7 @@ def _encode(index: Index, jobs: Sequence[Content]) -> Sequence[Encoded | Excepti
         return [Refusal(415, "image: it cannot be decoded") if jobs[0].image is not None else Refusal(400, str(error))]
     parts: list[dict[str, np.ndarray]] = [{} for _ in jobs]
     for name, item in features.items():
-        values = unit(item.values.float().numpy() - item.mean.float().numpy())
+        values = unit(item.rows().float().numpy() - item.mean.float().numpy())
         for row in np.flatnonzero(item.present.numpy()):
             parts[row][name] = values[row]
     return [Encoded(vector, part) for vector, part in zip(vectors, parts, strict=True)]

@@ -23,5 +23,5 @@ def centred_unit(graph: MultimodalGraph, modality: str, rows: np.ndarray) -> tup
     values = np.zeros((len(rows), features.spec.dim), dtype=np.float32)
     if present.any():
         mean = features.mean.float().numpy()
-        values[present] = unit(features.values[index[torch.from_numpy(present)]].float().numpy() - mean)
+        values[present] = unit(features.rows(index[torch.from_numpy(present)]).float().numpy() - mean)
     return values, present

@@ -15,6 +15,7 @@ from mmgraph.data.features import ModalityFeatures
 from mmgraph.data.graph import MultimodalGraph
 from mmgraph.data.graph_writer import graph_writer
 from mmgraph.data.ids import NodeIds
+from mmgraph.data.quantised import quantise_rows
 from mmgraph.data.relation import Relation
 from mmgraph.progress import progress_bar
 from mmgraph.synthetic.blocks import EdgeBlock, GraphBlocks, block_rows, num_blocks
@@ -27,7 +28,7 @@ def collect_graph(blocks: GraphBlocks) -> tuple[MultimodalGraph, pa.Table]:
 
     Returns:
         The graph, and the edges that are held out: `source`, `target` (ids), `relation`, `split`, attributes. Rows of
-        absent features are NaN on purpose: code that reads them is wrong.
+        absent features are NaN on purpose (zeros in int8, which has no NaN): code that reads them is wrong.
     """
     header, rows = blocks.header, np.arange(blocks.num_nodes)
     relations, held_out = {}, []
@@ -47,13 +48,19 @@ def collect_graph(blocks: GraphBlocks) -> tuple[MultimodalGraph, pa.Table]:
     for name, feature in header.features.items():
         values = torch.empty(blocks.num_nodes, feature.spec.dim, dtype=feature.dtype)
         present = torch.empty(blocks.num_nodes, dtype=torch.bool)
+        scale = torch.zeros(blocks.num_nodes) if feature.dtype == torch.int8 else None
         mean = RunningMean(feature.spec.dim)
         for block in range(num_blocks(blocks.num_nodes)):
             where = block_rows(blocks.num_nodes, block)
             some, there = blocks.feature_block(name, block)
-            values[where], present[where] = torch.from_numpy(some), torch.from_numpy(there)
+            block_values, present[where] = torch.from_numpy(some), torch.from_numpy(there)
+            if scale is None:
+                values[where] = block_values
+            else:
+                block_values = torch.where(present[where, None], block_values, torch.zeros(()))
+                values[where], scale[where] = quantise_rows(block_values, where=f"{name} features")
             mean.add(some[there])
-        features[name] = ModalityFeatures(feature.spec, values, present, mean.mean())
+        features[name] = ModalityFeatures(feature.spec, values, present, mean.mean(), scale)
     graph = MultimodalGraph(
         header.name,
         NodeIds(blocks.ids(rows)),

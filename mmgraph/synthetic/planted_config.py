@@ -100,7 +100,7 @@ class PlantedConfig:
         name: Name of the graph.
         node_type: Type of all nodes.
         ids: External ids are integers, or strings such as `n0000123`. They come in no order.
-        dtype: Type of the features.
+        dtype: Type of the features; int8 with a scale per row.
     """
 
     num_nodes: int = 1000
@@ -112,7 +112,7 @@ class PlantedConfig:
     name: str = "planted"
     node_type: str = "item"
     ids: Literal["integers", "strings"] = "integers"
-    dtype: Literal["float16", "float32"] = "float32"
+    dtype: Literal["int8", "float16", "float32"] = "float32"
 
     def __post_init__(self) -> None:
         if self.num_nodes < 1:

@@ -115,7 +115,7 @@ def posterior(
     log_odds = np.zeros((model.num_nodes, model.config.num_communities))
     for name in chosen("modality", modalities, model.modalities):
         features = graph.features[name]
-        log_odds += feature_evidence(model, name, features.values.numpy(), features.present.numpy())
+        log_odds += feature_evidence(model, name, features.rows().numpy(), features.present.numpy())
     for name in chosen("relation", relations, model.laws):
         log_odds += neighbour_evidence(model, name, graph)
     return np.asarray(np.exp(log_odds - logsumexp(log_odds, axis=1, keepdims=True)))

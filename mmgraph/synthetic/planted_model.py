@@ -7,10 +7,10 @@ from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
-import torch
 
 from mmgraph.data.features import FeatureSpec
 from mmgraph.data.graph_writer import FeatureHeader, GraphHeader, RelationHeader
+from mmgraph.data.quantised import DTYPES
 from mmgraph.synthetic.blocks import EdgeBlock, GraphBlocks, block_rows, keyed, num_blocks, shuffled_ids
 from mmgraph.synthetic.planted_config import PlantedConfig, PlantedModality
 from mmgraph.synthetic.planted_edges import EdgeLaw, EdgeSampler, edge_law
@@ -39,14 +39,16 @@ class PlantedModel(GraphBlocks):
         self.factors = factor_values(config)
         self.modalities = {modality.name: modality for modality in config.modalities}
         self.laws: dict[str, EdgeLaw] = {r.name: edge_law(config, r, self.layout) for r in config.relations}
-        dtype = torch.float16 if config.dtype == "float16" else torch.float32
         self.header = GraphHeader(
             name=config.name,
             node_types=(config.node_type,),
             relations={
                 r.name: RelationHeader(config.node_type, config.node_type, r.symmetric) for r in config.relations
             },
-            features={m.name: FeatureHeader(FeatureSpec(m.name, ENCODER, m.dim), dtype) for m in config.modalities},
+            features={
+                m.name: FeatureHeader(FeatureSpec(m.name, ENCODER, m.dim), DTYPES[config.dtype])
+                for m in config.modalities
+            },
         )
 
     def ids(self, rows: np.ndarray) -> pa.Array:
@@ -86,7 +88,7 @@ class PlantedModel(GraphBlocks):
         values += self.community_centres(modality)[community]
         present = random.random(len(community)) >= self.missing_chance(modality)[community]
         values[~present] = np.nan
-        return values.astype(self.config.dtype), present
+        return values.astype("float16" if self.config.dtype == "float16" else "float32"), present
 
     def centres(self, modality: str) -> dict[str, np.ndarray]:
         """Centres `[num_values, dim]` of the factors that a modality shows; all are orthonormal."""

@@ -64,7 +64,7 @@ class UserItemConfig:
         modalities: What items carry; users carry nothing.
         name: Name of the graph.
         ids: External ids are integers, or strings such as `n0000123`. They come in no order.
-        dtype: Type of the features.
+        dtype: Type of the features; int8 with a scale per row.
     """
 
     num_users: int = 500
@@ -79,7 +79,7 @@ class UserItemConfig:
     modalities: tuple[ItemModality, ...] = (ItemModality("text", shows=0.5), ItemModality("image", shows=0.5))
     name: str = "tastes"
     ids: Literal["integers", "strings"] = "integers"
-    dtype: Literal["float16", "float32"] = "float32"
+    dtype: Literal["int8", "float16", "float32"] = "float32"
 
     def __post_init__(self) -> None:
         for name, least in (("num_users", 1), ("num_items", 4), ("dim", 1), ("interactions_per_user", 3)):

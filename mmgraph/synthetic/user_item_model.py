@@ -11,6 +11,7 @@ import torch
 
 from mmgraph.data.features import FeatureSpec
 from mmgraph.data.graph_writer import FeatureHeader, GraphHeader, RelationHeader
+from mmgraph.data.quantised import DTYPES
 from mmgraph.synthetic.blocks import EdgeBlock, GraphBlocks, block_rows, keyed, num_blocks, shuffled_ids
 from mmgraph.synthetic.planted_model import ENCODER
 from mmgraph.synthetic.user_item_config import NUM_HELD_OUT, UserItemConfig
@@ -53,13 +54,15 @@ class UserItemModel(GraphBlocks):
         self.cold = np.zeros(config.num_items, dtype=bool)
         self.cold[keyed(seed, "cold").permutation(config.num_items)[: config.num_cold]] = True
         self.modalities = {modality.name: modality for modality in config.modalities}
-        dtype = torch.float16 if config.dtype == "float16" else torch.float32
         attributes = {"time": torch.int64} | ({"rating": torch.float32} if config.ratings else {})
         self.header = GraphHeader(
             name=config.name,
             node_types=(ITEM, USER),
             relations={RELATION: RelationHeader(USER, ITEM, attributes=attributes)},
-            features={m.name: FeatureHeader(FeatureSpec(m.name, ENCODER, m.dim), dtype) for m in config.modalities},
+            features={
+                m.name: FeatureHeader(FeatureSpec(m.name, ENCODER, m.dim), DTYPES[config.dtype])
+                for m in config.modalities
+            },
         )
 
     def ids(self, rows: np.ndarray) -> pa.Array:
@@ -153,7 +156,7 @@ class UserItemModel(GraphBlocks):
         shown = self.items[self.number[rows][present]] * self.config.dim**0.25
         values[present] += (shown @ self.directions(modality)).astype(np.float32)
         values[~present] = np.nan
-        return values.astype(self.config.dtype), present
+        return values.astype("float16" if self.config.dtype == "float16" else "float32"), present
 
     def directions(self, modality: str) -> np.ndarray:
         """Where each latent dimension shows, `[dim, feature dim]`: orthonormal rows, or zero for hidden ones."""

@@ -78,7 +78,7 @@ def _assert_same_features(actual: MultimodalGraph, expected: MultimodalGraph, by
         other = actual.features[name]
         assert other.spec == features.spec
         assert other.values.dtype == features.values.dtype
-        bits = [(f.values.float().numpy(force=True), f.present.numpy(force=True)) for f in (other, features)]
+        bits = [(f.rows().float().numpy(force=True), f.present.numpy(force=True)) for f in (other, features)]
         (a, has_a), (b, has_b) = (
             (v[_order(g, by_id)], p[_order(g, by_id)]) for (v, p), g in zip(bits, (actual, expected), strict=True)
         )

@@ -38,6 +38,19 @@ def test_encode_reports_what_it_did(workspace, capsys) -> None:
     assert load_graph(workspace.graph).name == "toy"
 
 
+def test_encode_in_bytes_from_the_cache(workspace, capsys) -> None:
+    assert main(["encode", "--graph", str(workspace.graph)]) == 0
+    before = load_graph(workspace.graph)
+    assert main(["encode", "--graph", str(workspace.graph), "--dtype", "int8"]) == 0
+    report = json.loads((workspace.graph / "encoded" / "encoding.json").read_text())
+    assert report["text"]["encoded"] == report["image"]["encoded"] == 0
+    after = load_graph(workspace.graph)
+    assert str(after.features["text"].values.dtype) == "torch.int8"
+    assert torch.cosine_similarity(after.features["text"].centred(), before.features["text"].centred()).min() > 0.999
+    assert main(["encode", "--graph", str(workspace.graph)]) == 0
+    assert torch.equal(load_graph(workspace.graph).features["text"].centred(), before.features["text"].centred())
+
+
 def test_encoded_pictures_are_relative_to_the_folder(workspace) -> None:
     columns = load_graph(workspace.graph).columns
     assert columns is not None

@@ -121,3 +121,11 @@ def test_bad_input_is_one_line(tmp_path, words: str, expected: str, capsys) -> N
     assert len(captured.err.splitlines()) == 1
     assert expected in captured.err
     assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
+
+
+def test_type_of_the_features(tmp_path) -> None:
+    words = ["synthetic", "--config", str(written(tmp_path, PLANTED)), "--dtype", "int8"]
+    assert main([*words, "--out", str(tmp_path / "g")]) == 0
+    features = load_graph(tmp_path / "g").features["text"]
+    assert str(features.values.dtype) == "torch.int8"
+    assert load_truth(tmp_path / "g").model.config.dtype == "int8"

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import logging
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +22,7 @@ from mmgraph.data.relation import Relation
 from mmgraph.data.sampling import NeighborSampler, PPRSampler
 from mmgraph.data.store import load_graph, save_graph
 from mmgraph.errors import InputError
+from mmgraph.files import _temporary_name
 from mmgraph.seeding import generator
 from mmgraph.testing.factories import make_graph
 
@@ -120,6 +124,20 @@ def test_a_damaged_file_is_named_and_built_again(tmp_path: Path, caplog: pytest.
     assert f"{name}.npy" in caplog.text
     path.unlink()
     assert_same(graph_csr(graph, cache=tmp_path, messages_in_memory=0), in_memory(graph))
+
+
+def test_what_killed_builds_left_is_removed_by_the_next_one(tmp_path: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()  # its number is free now
+    ours = _temporary_name(tmp_path / "csr-0123")
+    dead = ours.with_name(ours.name.replace(f"-{os.getpid()}-", f"-{process.pid}-"))
+    for folder in (ours, dead):
+        folder.mkdir()
+        (folder / "indices.npy").write_bytes(b"half")
+    graph_csr(random_graph(20, [30], 0), cache=tmp_path, messages_in_memory=0)
+    assert ours.exists(), "another build of this process is running"
+    assert not dead.exists()
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_other_edges_have_another_folder(tmp_path: Path) -> None:

@@ -443,3 +443,18 @@ class BlindWorker(FakeImageEncoder):
 def test_worker_without_the_files_is_no_quarantine(tmp_path: Path, images: list[Path]) -> None:
     with pytest.raises(InputError, match="is here, but a worker does not find it; engine copying needs a file system"):
         encode_graph(raw_of(image=images[:2]), {"image": BlindEncoder()}, cache=tmp_path, engine=CopyingEngine())
+
+
+def test_another_type_is_rounded_from_the_cache(tmp_path: Path) -> None:
+    raw = raw_of(text=[*some_texts(20), None])
+    full, _ = encode_graph(raw, {"text": FakeTextEncoder()}, cache=tmp_path)
+    for dtype, allowed in (("float16", 1e-3), ("int8", 1 / 254 + 1e-6)):
+        graph, report = encode_graph(raw, {"text": FakeTextEncoder()}, cache=tmp_path, dtype=dtype)  # type: ignore[arg-type]
+        assert (report.modalities["text"].encoded, report.modalities["text"].from_cache) == (0, 20)
+        found, expected = graph.features["text"], full.features["text"]
+        assert str(found.values.dtype) == f"torch.{dtype}"
+        assert torch.equal(found.mean, expected.mean)
+        largest = expected.rows().abs().amax(dim=1, keepdim=True)
+        assert bool(((found.rows().float() - expected.rows()).abs() <= allowed * largest).all())
+    with pytest.raises(InputError, match="unknown dtype of features 'int4'"):
+        encode_graph(raw, {"text": FakeTextEncoder()}, cache=False, dtype="int4")  # type: ignore[arg-type]

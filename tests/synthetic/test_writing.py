@@ -225,3 +225,17 @@ def test_memory_holds_some_bytes_per_node_and_none_per_edge(tmp_path: Path, monk
 def test_features_are_rounded_once(tmp_path: Path) -> None:
     folder = write_synthetic_graph(tmp_path / "g", replace(PLANTED, dtype="float16"))
     assert np.load(folder / "encoded" / "features_0_text_values.npy").dtype == np.float16
+
+
+@pytest.mark.usefixtures("without_scores")
+@pytest.mark.parametrize("config", [PLANTED, TASTES], ids=["planted", "tastes"])
+def test_bytes_with_scales_are_those_of_the_graph_in_memory(
+    tmp_path: Path, config: PlantedConfig | UserItemConfig
+) -> None:
+    config = replace(config, dtype="int8")
+    folder = write_synthetic_graph(tmp_path / "streamed", config, seed=5)
+    made = planted_graph(config, 5) if isinstance(config, PlantedConfig) else user_item_graph(config, 5)
+    save_graph(made.graph, tmp_path / "whole")
+    assert contents(folder / "encoded") == contents(tmp_path / "whole")
+    assert np.load(folder / "encoded" / "features_0_text_values.npy").dtype == np.int8
+    assert (folder / "encoded" / "features_0_text_scale.npy").exists()

@@ -101,7 +101,7 @@ def _features(
         )
     if widths is not None and tuple(widths) != found:
         raise limits.refuse(graph.name, f"expected widths={found}, got {tuple(widths)}")
-    encoders, kinds = {part.spec.encoder for part in parts}, {part.values.dtype for part in parts}
+    encoders, kinds = {part.spec.encoder for part in parts}, {part.dtype for part in parts}
     if name is None and len(encoders) > 1:
         raise limits.refuse(graph.name, f"its encoders are {sorted(encoders)}; name the file with features=...")
     name = limits.file_name(graph.name, encoders.pop() if name is None else name, "features")

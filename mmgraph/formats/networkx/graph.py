@@ -46,14 +46,14 @@ def to_networkx(graph: MultimodalGraph) -> Any:
         "relations": {
             name: relation.take(torch.empty(0, dtype=torch.int64)) for name, relation in graph.relations.items()
         },
-        "features": {name: (f.spec, f.values.dtype, f.mean) for name, f in graph.features.items()},
+        "features": {name: (f.spec, f.dtype, f.mean) for name, f in graph.features.items()},
     }
     ids, kinds = graph.node_ids.values.tolist(), graph.node_type.tolist()
     rows = columns.to_pylist() if columns.num_columns else [{} for _ in ids]
     for node, kind, row in zip(ids, kinds, rows, strict=True):
         result.add_node(node, node_type=graph.node_types[kind], **row)
     for modality, features in graph.features.items():
-        values = features.values.float().numpy(force=True)
+        values = features.rows().float().numpy(force=True)
         for i in torch.nonzero(features.present).flatten().tolist():
             result.nodes[ids[i]][f"x_{modality}"] = values[i]
     for name, relation in graph.relations.items():

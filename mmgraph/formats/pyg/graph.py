@@ -41,7 +41,7 @@ def to_pyg(graph: MultimodalGraph) -> Any:
         node_id=graph.node_ids.values.tolist(),
     )
     for modality, features in graph.features.items():
-        data[f"x_{modality}"], data[f"has_{modality}"] = features.values, features.present
+        data[f"x_{modality}"], data[f"has_{modality}"] = features.rows(), features.present
     data[SCHEMA] = {
         "name": graph.name,
         "node_types": list(graph.node_types),

@@ -49,7 +49,7 @@ def to_hetero_pyg(graph: MultimodalGraph) -> Any:
         store["node_index"] = index
         for modality, features in graph.features.items():
             if bool(features.present[index].any()):
-                store[f"x_{modalities[modality]}"] = features.values[index]
+                store[f"x_{modalities[modality]}"] = features.rows(index)
                 store[f"has_{modalities[modality]}"] = features.present[index]
     entries: dict[str, dict[str, Any]] = {}
     for name, relation in graph.relations.items():
@@ -72,7 +72,7 @@ def to_hetero_pyg(graph: MultimodalGraph) -> Any:
         "node_types": kinds,
         "relations": entries,
         "features": {
-            name: {"key": modalities[name], "encoder": f.spec.encoder, "dtype": f.values.dtype, "mean": f.mean}
+            name: {"key": modalities[name], "encoder": f.spec.encoder, "dtype": f.dtype, "mean": f.mean}
             for name, f in graph.features.items()
         },
         "columns": graph.columns,

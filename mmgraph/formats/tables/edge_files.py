@@ -16,6 +16,7 @@ from mmgraph.formats.tables.defects import LISTED, Defects
 from mmgraph.formats.tables.mapping import EdgeTable
 from mmgraph.formats.tables.node_tables import with_prefix
 from mmgraph.formats.tables.relations import DEFAULT_RELATION, EdgeRows
+from mmgraph.formats.tables.scratch import ColumnSpool, RowSpool
 from mmgraph.formats.tables.source import TableError, TableSource
 
 _BATCH_ROWS = 1 << 19
@@ -70,6 +71,9 @@ def _first(column: pa.ChunkedArray) -> object:
 def read_edges(mapping: EdgeTable, source: TableSource, lookup: IdLookup, defects: Defects) -> EdgeRows:
     """Read one table of edges.
 
+    What is read waits in files (see `scratch`), so memory holds one batch; only attributes that are text, and may turn out
+    to be numbers, are whole in memory while that is found out.
+
     Args:
         mapping: Which column says what.
         source: The file.
@@ -79,17 +83,34 @@ def read_edges(mapping: EdgeTable, source: TableSource, lookup: IdLookup, defect
     Raises:
         InputError: If a column is missing, or ids are of another type than those of the nodes.
     """
+    with (
+        RowSpool(np.int32, 2) as ends,
+        RowSpool(np.int32) as codes,
+        RowSpool(np.int64) as places,
+        ColumnSpool() as spool,
+    ):
+        return _read(mapping, source, lookup, defects, _Spools(ends, codes, places, spool))
+
+
+@dataclass(frozen=True)
+class _Spools:
+    """What is read, in files: ends `[n, 2]`, codes of relations `[n]`, positions in the table `[n]`, attributes."""
+
+    ends: RowSpool
+    codes: RowSpool
+    places: RowSpool
+    columns: ColumnSpool
+
+
+def _read(mapping: EdgeTable, source: TableSource, lookup: IdLookup, defects: Defects, spools: _Spools) -> EdgeRows:
     roles = mapping.roles
     source.require(*roles)
     renamed = {column: name for name, column in mapping.named_attributes.items()}
     named = [*renamed, *(mapping.attributes or ())]
     extra = [name for name in source.names if name not in roles] if mapping.attributes is None else []
     columns = list(dict.fromkeys([*roles, *named, *extra]))
-    ends: list[np.ndarray] = []
-    codes: list[np.ndarray] = []
     names: dict[str, int] = {} if mapping.relation_column else {mapping.relation or DEFAULT_RELATION: 0}
-    attributes: dict[str, list[pa.ChunkedArray]] = {name: [] for name in (*named, *extra)}
-    rows: list[np.ndarray] = []
+    attributes = list(dict.fromkeys((*named, *extra)))
     # Only text can turn out to be no number, and only then it is asked for its row.
     numbered = not source.typed or any(source.holds_text(name) for name in named)
     first = 0
@@ -98,27 +119,28 @@ def read_edges(mapping: EdgeTable, source: TableSource, lookup: IdLookup, defect
         pair = _ends(mapping, source, lookup, cells, first, defects)
         known = (pair >= 0).all(axis=0)
         mask = None if known.all() else pa.array(known)
-        ends.append(pair[:, known])
+        spools.ends.append(pair[:, known].T)
         if mapping.relation_column:
             relation = cells[mapping.relation_column].cast(pa.string()).fill_null(DEFAULT_RELATION)
             coded = relation.combine_chunks().dictionary_encode()
             local = [names.setdefault(name, len(names)) for name in coded.dictionary.to_pylist()]
-            codes.append(
-                np.asarray(local, dtype=np.int32 if len(names) > 2**15 else np.int16)[np.asarray(coded.indices)][known]
-            )
+            spools.codes.append(np.asarray(local, dtype=np.int32)[np.asarray(coded.indices)][known])
         if numbered:
-            rows.append(np.flatnonzero(known) + first)
-        for name, parts in attributes.items():
-            parts.append(_own(cells[name] if mask is None else cells[name].filter(mask)))
+            spools.places.append(np.flatnonzero(known) + first)
+        if attributes:
+            table = pa.table({name: cells[name] for name in attributes})
+            spools.columns.append(table if mask is None else table.filter(mask))
         first += batch.num_rows
+    tables, rows = spools.columns.finish(), spools.places.finish()[:, 0]
     merged = {
-        name: _merge(name, parts, rows, source, defects, named=name in named) for name, parts in attributes.items()
+        name: _merge(name, [table[name] for table in tables], rows, source, defects, named=name in named)
+        for name in attributes
     }
     return EdgeRows(
         where=str(source.path),
-        ends=np.concatenate(ends, axis=1) if ends else np.empty((2, 0), dtype=np.int32),
+        ends=spools.ends.finish().T,
         relations=list(names),
-        code=np.concatenate(codes) if codes else np.empty(0, dtype=np.int16),
+        code=spools.codes.finish()[:, 0],
         attributes={renamed.get(name, name): column for name, column in merged.items() if column is not None},
     )
 
@@ -166,21 +188,10 @@ def _ends(
     return np.stack(found)
 
 
-def _own(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """The same numbers in memory of their own.
-
-    Buffers of a batch that live on between those of the next ones keep Arrow's pool from giving anything back.
-    """
-    kind = column.type
-    if column.null_count or not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
-        return column
-    return pa.chunked_array([pa.array(np.array(column), kind)])
-
-
 def _merge(
     name: str,
     parts: list[pa.ChunkedArray],
-    rows: list[np.ndarray],
+    rows: np.ndarray,
     source: TableSource,
     defects: Defects,
     *,
@@ -219,7 +230,7 @@ def _merge(
 
 
 def _majority(
-    name: str, column: pa.ChunkedArray, rows: list[np.ndarray], source: TableSource, defects: Defects
+    name: str, column: pa.ChunkedArray, rows: np.ndarray, source: TableSource, defects: Defects
 ) -> pa.ChunkedArray:
     """The text that is numbers, or the text that is dates, whichever is more; other cells are noted and become null.
 
@@ -237,7 +248,7 @@ def _majority(
         got = repr(column[int(odd[0])].as_py()) if len(odd) else "both"
         raise TableError("mixed-types", source.path, f"column {name}: expected numbers or dates, got {got}")
     bad = np.flatnonzero(~good)
-    places = np.concatenate(rows)[bad[:LISTED]]
+    places = rows[bad[:LISTED]]
     for position, place in zip(bad[:LISTED].tolist(), places.tolist(), strict=True):
         detail = f"column {name}: expected a {one} as in other rows, got {column[position].as_py()!r}"
         defects.add("mixed-types", source.path, detail, row=source.row_number(place))

@@ -17,6 +17,7 @@ from mmgraph.data.relation import Relation
 from mmgraph.errors import InputError
 from mmgraph.formats.arrays import differs
 from mmgraph.formats.tables.cells import is_moment, is_numeric
+from mmgraph.formats.tables.scratch import Scratch
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +26,8 @@ RESERVED = ("source", "target", "relation")
 
 DEFAULT_RELATION = "edge"
 _CHUNK = 1 << 20
+_ROWS_AT_ONCE = 1 << 20
+"""Rows that are sorted together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +66,9 @@ def build_relations(
 ) -> dict[str, Relation]:
     """Group rows by relation, sorted by the ends and then by the attributes.
 
+    A relation of many rows is sorted a range of sources at a time, and all large arrays lie in files (see `scratch`):
+    memory holds 8 bytes per node and one range, which is `_ROWS_AT_ONCE` rows or the edges of one source.
+
     Args:
         tables: Rows; a relation may be spread over several tables. Numeric columns become attributes of the relations
             that have values in them.
@@ -78,46 +84,172 @@ def build_relations(
         for name, column in table.attributes.items():
             if not is_numeric(column.type):
                 logger.info("%s: column %r is not numeric and is ignored", table.where, name)
-    names = dict.fromkeys(name for table in tables for name in table.relations if table.ends.shape[1])
-    return {name: _relation(name, tables, node_types, node_type.numpy(), name in symmetric) for name in names}
+    scratch, relations = Scratch(), {}
+    for name in dict.fromkeys(name for table in tables for name in table.relations if table.ends.shape[1]):
+        rows = _Rows(name, [table for table in tables if name in table.relations], len(node_type))
+        relation = _relation(rows, node_types, node_type.numpy(), name in symmetric, scratch)
+        if relation is not None:
+            relations[name] = relation
+    return relations
+
+
+class _Rows:
+    """The rows of one relation in all tables, a block at a time.
+
+    Attributes:
+        where: For messages.
+        turned: The smaller end comes first.
+    """
+
+    def __init__(self, name: str, tables: Sequence[EdgeRows], num_nodes: int) -> None:
+        self.name, self.tables, self.num_nodes, self.turned = name, tables, num_nodes, False
+        self.where = tables[0].where
+        self.types = _attribute_types(self)
+
+    def __iter__(self) -> Iterator[tuple[EdgeRows, slice, np.ndarray, np.ndarray]]:
+        """The table, which block of its rows, which of them are of the relation, and the ends of these."""
+        for table in self.tables:
+            code = list(table.relations).index(self.name)
+            for start in range(0, table.ends.shape[1], _CHUNK):
+                block = slice(start, min(start + _CHUNK, table.ends.shape[1]))
+                ends = table.ends[:, block]
+                if len(table.relations) == 1:
+                    mine = np.ones(ends.shape[1], dtype=bool)
+                else:
+                    mine = np.asarray(table.code[block] == code)
+                    ends = ends[:, mine]
+                yield table, block, mine, np.sort(ends, axis=0) if self.turned else ends
+
+    def column(self, key: str, table: EdgeRows, block: slice, mine: np.ndarray) -> pa.ChunkedArray:
+        """Cells of an attribute."""
+        column = table.attributes.get(key)
+        if column is None or not is_numeric(column.type):
+            return pa.chunked_array([pa.nulls(int(mine.sum()))])
+        return column.slice(block.start, block.stop - block.start).filter(pa.array(mine))
+
+    def range(self, first: int, last: int, keys: Collection[str]) -> tuple[np.ndarray, dict[str, pa.ChunkedArray]]:
+        """Ends and attributes of the rows whose source is one of the nodes `first .. last - 1`."""
+        found = []
+        columns: dict[str, list[pa.ChunkedArray]] = {key: [] for key in keys}
+        for table, block, mine, ends in self:
+            inside = (ends[0] >= first) & (ends[0] < last)
+            if not inside.any():
+                continue
+            found.append(ends[:, inside])
+            mine[mine] = inside
+            for key, parts in columns.items():
+                parts.append(self.column(key, table, block, mine))
+        return np.concatenate(found, axis=1), {
+            key: _joined([pa.chunked_array([], self.types[key]), *parts]) for key, parts in columns.items()
+        }
+
+
+def _attribute_types(rows: _Rows) -> dict[str, pa.DataType]:
+    """Type of each attribute in all tables together."""
+    types = {}
+    for key in dict.fromkeys(k for t in rows.tables for k, column in t.attributes.items() if is_numeric(column.type)):
+        nothing = [rows.column(key, table, slice(0, 0), np.empty(0, dtype=bool)) for table in rows.tables]
+        try:
+            types[key] = _joined(nothing).type
+        except (pa.ArrowTypeError, pa.ArrowInvalid) as error:
+            where = f"{rows.where}, column {key}, relation {rows.name!r}"
+            raise InputError(f"{where}: has several types: {' '.join(str(error).split())}") from None
+    return types
+
+
+def _joined(columns: Sequence[pa.ChunkedArray]) -> pa.ChunkedArray:
+    return pa.concat_tables([pa.table({"x": column}) for column in columns], promote_options="permissive")["x"]
 
 
 def _relation(
-    name: str, tables: Sequence[EdgeRows], node_types: Sequence[str], node_type: np.ndarray, symmetric: bool
-) -> Relation:
-    parts = [(table, _rows_of(table, name)) for table in tables if name in table.relations]
-    where = parts[0][0].where
-    ends = np.concatenate([table.ends[:, rows] for table, rows in parts], axis=1)
+    rows: _Rows, node_types: Sequence[str], node_type: np.ndarray, symmetric: bool, scratch: Scratch
+) -> Relation | None:
+    pairs, count, missing = _facts(rows, node_type, len(node_types))
+    if not count:
+        return None
     width = len(node_types)
-    pairs = np.unique(node_type[ends[0]] * width + node_type[ends[1]])
     if len(pairs) > 1:
-        found = ", ".join(f"{node_types[pair // width]} to {node_types[pair % width]}" for pair in pairs.tolist())
+        found = ", ".join(f"{node_types[pair // width]} to {node_types[pair % width]}" for pair in sorted(pairs))
         raise InputError(
-            f"{where}: relation {name!r} joins several pairs of node types ({found}); give each pair its own relation"
+            f"{rows.where}: relation {rows.name!r} joins several pairs of node types ({found}); "
+            "give each pair its own relation"
         )
-    source_type, target_type = node_types[pairs[0] // width], node_types[pairs[0] % width]
-    if symmetric and source_type == target_type:
-        ends = np.sort(ends, axis=0)
-    order, first = _order_of_ends(ends, len(node_type))
-    attributes = _attributes(name, parts)
-    if not first.all() and attributes:
-        _order_equal_pairs(order, first, ends, attributes)
-    if symmetric:
-        order = order[first | ~_as_before(order, ~first, attributes)]
+    source, target = divmod(pairs.pop(), width)
+    rows.turned = symmetric and source == target
+    # Both lines in one: edges that come again are left out, and lines of an array have no gap between them.
+    flat = scratch.empty((2 * count,), np.dtype(np.int64))
+    keys = [key for key in rows.types if missing[key] < count]
+    attributes: dict[str, np.ndarray] = {}
+    size = 0
+    for first, last in _ranges(rows, count):
+        ends, columns = rows.range(first, last, keys)
+        values = {key: _numbers(column, missing[key]) for key, column in columns.items()}
+        del columns
+        order, new = _order_of_ends(ends, rows.num_nodes)
+        if not new.all() and values:
+            _order_equal_pairs(order, new, ends, values)
+        if symmetric:
+            order = order[new | ~_as_before(order, ~new, values)]
+        stop = size + len(order)
+        flat[size:stop], flat[count + size : count + stop] = ends[:, order]
+        for key, numbers in values.items():
+            if key not in attributes:
+                attributes[key] = scratch.empty((count, *numbers.shape[1:]), numbers.dtype)
+            attributes[key][size:stop] = numbers[order]
+        size = stop
+    for start in range(0, size if size < count else 0, _CHUNK):
+        stop = min(start + _CHUNK, size)
+        flat[size + start : size + stop] = flat[count + start : count + stop]
     return Relation(
-        edge_index=torch.from_numpy(ends[:, order].astype(np.int64, copy=False)),
-        source_type=source_type,
-        target_type=target_type,
+        edge_index=torch.from_numpy(flat[: 2 * size].reshape(2, size)),
+        source_type=node_types[source],
+        target_type=node_types[target],
         symmetric=symmetric,
-        attributes={key: torch.from_numpy(values[order]) for key, values in attributes.items()},
+        attributes={key: torch.from_numpy(values[:size]) for key, values in attributes.items()},
     )
 
 
-def _rows_of(table: EdgeRows, name: str) -> np.ndarray | slice:
-    """Rows of a relation; all of them without a copy if there is no other."""
-    if len(table.relations) == 1:
-        return slice(None)
-    return np.flatnonzero(table.code == list(table.relations).index(name))
+def _facts(rows: _Rows, node_type: np.ndarray, width: int) -> tuple[set[int], int, dict[str, int]]:
+    """Pairs of node types that occur, number of rows, and how many of them lack each attribute.
+
+    Raises:
+        InputError: If lists of numbers are missing or incomplete, but not all of them.
+    """
+    pairs: set[int] = set()
+    count, missing, incomplete = 0, dict.fromkeys(rows.types, 0), dict.fromkeys(rows.types, 0)
+    for table, block, mine, ends in rows:
+        count += ends.shape[1]
+        pairs.update(np.unique(node_type[ends[0]] * width + node_type[ends[1]]).tolist())
+        for key, kind in rows.types.items():
+            whole = table.attributes.get(key)
+            if whole is None or whole.null_count or pa.types.is_fixed_size_list(kind) or not is_numeric(whole.type):
+                column = rows.column(key, table, block, mine)
+                missing[key] += column.null_count
+                if pa.types.is_fixed_size_list(column.type):
+                    incomplete[key] += sum(chunk.flatten().null_count for chunk in column.chunks)
+    for key, kind in rows.types.items():
+        wrong = missing[key] or incomplete[key]
+        if pa.types.is_fixed_size_list(kind) and wrong and missing[key] < count:
+            where = f"{rows.where}, column {key}, relation {rows.name!r}"
+            raise InputError(f"{where}: {wrong} lists of numbers are missing or incomplete")
+    return pairs, count, missing
+
+
+def _ranges(rows: _Rows, count: int) -> list[tuple[int, int]]:
+    """Nodes `first, last` whose edges are sorted together."""
+    if count <= _ROWS_AT_ONCE:
+        return [(0, rows.num_nodes)]
+    start = np.zeros(rows.num_nodes + 1, dtype=np.int64)
+    for _, _, _, ends in rows:
+        start[1:] += np.bincount(ends[0], minlength=rows.num_nodes)
+    np.cumsum(start, out=start)
+    ranges, first = [], 0
+    while start[first] < count:
+        last = max(first + 1, int(np.searchsorted(start, start[first] + _ROWS_AT_ONCE, side="right")) - 1)
+        if start[last] > start[first]:
+            ranges.append((first, last))
+        first = last
+    return ranges
 
 
 def _order_of_ends(ends: np.ndarray, num_nodes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -156,31 +288,6 @@ def _as_before(order: np.ndarray, again: np.ndarray, attributes: Mapping[str, np
     result = np.zeros(len(order), dtype=bool)
     result[places] = same
     return result
-
-
-def _attributes(name: str, parts: Sequence[tuple[EdgeRows, np.ndarray | slice]]) -> dict[str, np.ndarray]:
-    attributes = {}
-    keys = dict.fromkeys(
-        key for table, _ in parts for key, column in table.attributes.items() if is_numeric(column.type)
-    )
-    for key in keys:
-        columns = []
-        for table, rows in parts:
-            count = table.ends.shape[1] if isinstance(rows, slice) else len(rows)
-            column = table.attributes.get(key)
-            if column is None or not is_numeric(column.type):
-                column = pa.chunked_array([pa.nulls(count)])
-            elif not isinstance(rows, slice):
-                column = column.take(pa.array(rows))
-            columns.append(column)
-        where = f"{parts[0][0].where}, column {key}, relation {name!r}"
-        try:
-            merged = pa.concat_tables([pa.table({key: c}) for c in columns], promote_options="permissive")[key]
-        except (pa.ArrowTypeError, pa.ArrowInvalid) as error:
-            raise InputError(f"{where}: has several types: {' '.join(str(error).split())}") from None
-        if merged.null_count < len(merged):
-            attributes[key] = _numbers(merged, where)
-    return attributes
 
 
 def edge_tables(relations: Mapping[str, Relation], node_ids: NodeIds) -> Iterator[pa.Table]:
@@ -236,19 +343,14 @@ def _attribute_column(values: Tensor) -> pa.Array:
     return pa.FixedSizeListArray.from_arrays(pa.array(array.reshape(-1)), array.shape[1])
 
 
-def _numbers(column: pa.ChunkedArray, where: str) -> np.ndarray:
-    """Values `[num_rows]` or `[num_rows, width]`; a missing number among others is NaN."""
+def _numbers(column: pa.ChunkedArray, missing: int) -> np.ndarray:
+    """Values `[num_rows]` or `[num_rows, width]`; if some are missing, here or in other rows, they are NaN."""
     column = column.combine_chunks()
     if pa.types.is_fixed_size_list(column.type):
-        flat = column.flatten()
-        if column.null_count or flat.null_count:
-            raise InputError(
-                f"{where}: {column.null_count or flat.null_count} lists of numbers are missing or incomplete"
-            )
-        return np.array(flat.to_numpy(zero_copy_only=False).reshape(len(column), column.type.list_size))
+        return np.array(column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), column.type.list_size))
     if is_moment(column.type):
         column = column.cast(pa.timestamp("us")).cast(pa.int64())
-    if column.null_count:
+    if missing:
         column = column if pa.types.is_floating(column.type) else column.cast(pa.float64())
         column = pc.fill_null(column, float("nan"))
     values: np.ndarray = column.to_numpy(zero_copy_only=False)
