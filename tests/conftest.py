@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+
+
+def pytest_configure() -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell does so to what runs in the background
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -130,7 +130,7 @@ def test_curves_have_a_panel_per_objective_and_a_line_per_graph(tmp_path: Path) 
 
 def test_fine_tuning_shows_the_valid_metrics(tmp_path: Path) -> None:
     (tmp_path / "finetune.json").write_text("{}")
-    looks = [{"step": 10 * i, "metrics": {"mrr": 0.1 * i, "hits@10": 0.2}} for i in range(3)]
+    looks = [{"step": 10 * i, "score": [0.1 * i], "metrics": {"mrr": 0.1 * i, "hits@10": 0.2}} for i in range(3)]
     (tmp_path / "validation.json").write_text(json.dumps(looks))
     axes = plot_curves(tmp_path)
     assert [ax.get_title() for ax in axes] == ["valid mrr", "valid hits@10"]
