@@ -13,8 +13,9 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 demo: $(VENV)/installed-demo
 	$(BIN)/mmgraph demo --out runs/demo
 
+# Files of tests are spread over the processors, at most eight.
 test: lint
-	$(PYTEST)
+	$(PYTEST) --numprocesses auto --maxprocesses 8 --dist loadfile
 
 slow: $(VENV)/installed-dev
 	$(PYTEST) --run-slow -m slow
