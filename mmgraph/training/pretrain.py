@@ -23,7 +23,7 @@ from mmgraph.nn.saving import load_encoder, save_encoder
 from mmgraph.notebook import html_table
 from mmgraph.objectives.base import BatchViews
 from mmgraph.objectives.mix import ObjectiveMix
-from mmgraph.process import own_memory
+from mmgraph.process import give_back_memory, own_memory
 from mmgraph.seeding import derive_seed, generator
 from mmgraph.training.config import PretrainConfig, check_names
 from mmgraph.training.conflict import GradientConflict
@@ -235,6 +235,7 @@ class PretrainStep:
 
     def _measured(self) -> dict[str, Any]:
         """`MEASURED`: seconds per step spent waiting for data since the last line, and own memory where it is known."""
+        give_back_memory()
         own, waited = own_memory(), round(self._waited / self._steps, 4)
         self._waited, self._steps = 0.0, 0
         return {"data_seconds": waited} | ({} if own is None else {"own_mib": round(own / 2**20, 1)})
