@@ -3,7 +3,7 @@
     python experiments/benchmarks/run.py [--quick] [--only sampling ppr] [--results DIR] [--plot scaling.png]
 
 At full size it takes about a quarter of an hour on two free cores, with `--quick` a few minutes; what takes longer is run by name
-(`--only scale synthetic distributed`). The plot shows figures against size, with the exponent of a fitted power.
+(`--only scale synthetic distributed epochs`). The plot shows figures against size, with the exponent of a fitted power.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ FULL = {
 """Arguments at full size, where the defaults of a script take long."""
 LARGE = {
     "distributed": [],
+    "epochs": [],
     "synthetic": ["--sizes", "1000000,10000000"],
     "scale": ["--sizes", "1000000,10000000", "--folder", "runs/bench/scale"],
 }
@@ -124,7 +125,7 @@ def main() -> None:
             failed.append(name)
         print(f"   {name}: {time.perf_counter() - start:.0f} s", flush=True)
     rows = []
-    for name in (*SCRIPTS, "distributed"):  # the other large ones have no reference, hence no lines
+    for name in (*SCRIPTS, "distributed", "epochs"):  # the other large ones have no reference, hence no lines
         path = args.results / f"{name}.json"
         if path.exists():
             rows += json.loads(path.read_text(encoding="utf-8"))["rows"]

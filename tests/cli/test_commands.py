@@ -323,7 +323,8 @@ def test_datasets_list(capsys) -> None:
     assert "movielens-100k" in out
 
 
-def test_doctor(workspace, capsys) -> None:
+def test_doctor(workspace, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MMGRAPH_CACHE", str(workspace.folder / "cache"))
     assert main(["doctor"]) == 0
     out = capsys.readouterr().out
     for word in ("torch", "encoders", "cpu", "threads", "encodings", str(workspace.folder / "cache")):
