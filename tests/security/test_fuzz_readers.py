@@ -82,4 +82,4 @@ def test_damaged_files_are_refused_in_one_line(name: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize("name", READERS)
 def test_many_damaged_files_are_refused_in_one_line(name: str, tmp_path: Path) -> None:
     # Without new digests: Arrow ends the process at some forged footers of Parquet, see SECURITY.md.
-    fuzz(name, tmp_path, 400, reseal=False)
+    fuzz(name, tmp_path, 150, reseal=False)
