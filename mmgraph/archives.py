@@ -20,6 +20,7 @@ from mmgraph.errors import InputError, visible
 from mmgraph.untrusted import damaged, reason
 
 _COPY_BYTES = 1 << 20
+_DAMAGED = damaged(tarfile.TarError, OSError)
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def extract_zip(archive: Path, folder: Path, limits: ArchiveLimits = LIMITS) -> 
                     written += _copy(source, out, archive, limits.most(packed) - written)
     except InputError:
         raise
-    except damaged(tarfile.TarError, OSError) as error:
+    except _DAMAGED as error:
         if isinstance(error, OSError) and error.errno is not None and not isinstance(error, FileExistsError):
             raise
         raise InputError(f"{archive}: expected an archive, got: {reason(error)}") from None
@@ -129,7 +130,7 @@ def zip_member(archive: Path, member: str, *, max_bytes: int = 2**28) -> bytes:
         raise
     except KeyError:
         raise InputError(f"{archive}: expected the file {member} inside, found none") from None
-    except damaged(tarfile.TarError, OSError) as error:
+    except _DAMAGED as error:
         raise InputError(f"{archive}: expected an archive, got: {reason(error)}") from None
 
 
@@ -163,7 +164,7 @@ def tar_members(
                 found[name] = b"" if file is None else file.read(max_bytes)
     except InputError:
         raise
-    except damaged(tarfile.TarError, OSError) as error:
+    except _DAMAGED as error:
         raise InputError(f"{where}: expected a tar archive, got: {reason(error)}") from None
     return found
 
@@ -194,7 +195,7 @@ def decompress(path: Path, *, max_bytes: int = 2**32, limits: ArchiveLimits = LI
             _copy(source, out, path, most)
     except InputError:
         raise
-    except damaged(tarfile.TarError, OSError) as error:
+    except _DAMAGED as error:
         raise InputError(f"{path}: cannot be decompressed: {reason(error)}") from None
     return out.getvalue()
 

@@ -97,9 +97,10 @@ class ParquetTable:
         with reading(self.path, "a parquet file"):
             for batch in self._file.iter_batches(batch_size=rows, columns=chosen):
                 batch = batch.select(chosen)  # they come in the order of the file
-                spent += _batch_size(batch)
+                size = _batch_size(batch)
+                spent += size
                 self._check(spent)
-                for part in _small_parts(batch):
+                for part in _small_parts(batch, size):
                     yield pa.RecordBatch.from_arrays(
                         [
                             column if column.type == field.type else column.cast(field.type)
@@ -226,11 +227,11 @@ def _batch_size(batch: pa.RecordBatch) -> int:
     return sum(_size(column) for column in batch.columns)
 
 
-def _small_parts(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    """A batch, cut into halves until each is small: offsets of texts end at 2 GiB."""
-    if batch.num_rows <= 1 or _batch_size(batch) <= BATCH_BYTES:
+def _small_parts(batch: pa.RecordBatch, size: int) -> Iterator[pa.RecordBatch]:
+    """A batch of so many bytes, cut into halves until each is small: offsets of texts end at 2 GiB."""
+    if batch.num_rows <= 1 or size <= BATCH_BYTES:
         yield batch
         return
     half = batch.num_rows // 2
-    yield from _small_parts(batch.slice(0, half))
-    yield from _small_parts(batch.slice(half))
+    for part in (batch.slice(0, half), batch.slice(half)):
+        yield from _small_parts(part, _batch_size(part))

@@ -17,11 +17,26 @@ def own_memory(process: int | str = "self") -> int | None:
     Args:
         process: Number of the process.
     """
+    return _status_bytes(process, "RssAnon:", "RssShmem:")
+
+
+def highest_memory(process: int | str = "self") -> int | None:
+    """Most bytes of a running process that were in memory at once, pages of mapped files among them; None as above.
+
+    The `ru_maxrss` of a child that has ended is no less than the memory that its parent had when it started it.
+
+    Args:
+        process: Number of the process.
+    """
+    return _status_bytes(process, "VmHWM:")
+
+
+def _status_bytes(process: int | str, *names: str) -> int | None:
     try:
         lines = Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines()
     except OSError:
         return None
-    sizes = [int(line.split()[1]) for line in lines if line.startswith(("RssAnon:", "RssShmem:"))]
+    sizes = [int(line.split()[1]) for line in lines if line.startswith(names)]
     return sum(sizes) * 1024 if sizes else None
 
 

@@ -13,19 +13,16 @@ import argparse
 import os
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from processes import run_process
-from scale import graph_config
+from scale import graph_config, pretrain_config
 from timing import row, show, write_rows
 
 from mmgraph.config import dump_yaml
 from mmgraph.data.sampling import SamplingConfig
-from mmgraph.nn.encoder import EncoderConfig
-from mmgraph.nn.gnn import GNNConfig
-from mmgraph.nn.moe import MoEConfig
-from mmgraph.training.config import PretrainConfig
 from mmgraph.training.tracking import read_metrics
 
 TARGET = 1.0
@@ -42,13 +39,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="also write the figures to this JSON file")
     args = parser.parse_args()
     per_epoch = -(-args.nodes // BATCH)
-    config = PretrainConfig(
-        steps=per_epoch * args.epochs,
-        accumulate=1,
-        device="cpu",
+    config = replace(
+        pretrain_config(per_epoch * args.epochs),
         log_every=per_epoch,
         save_every=per_epoch * 10,
-        encoder=EncoderConfig(dim=64, moe=MoEConfig(num_experts=2, top_k=1), gnn=GNNConfig(conv="sage", num_layers=2)),
         sampling=SamplingConfig(kind="neighbor", batch_size=BATCH, fanouts=(5, 5), workers=args.workers),
     )
     with tempfile.TemporaryDirectory() as temporary:

@@ -10,9 +10,8 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
-from mmgraph.process import own_memory
+from mmgraph.process import highest_memory, own_memory
 
 
 @dataclass(frozen=True)
@@ -60,16 +59,3 @@ def run_process(command: Sequence[str], *, environment: Mapping[str, str] | None
     if ended.si_status:
         raise SystemExit(f"failed: {' '.join(command)}")
     return Usage(seconds, usage.ru_utime + usage.ru_stime, own / 2**30, (peak or usage.ru_maxrss * 2**10) / 2**30, text)
-
-
-def highest_memory(pid: int) -> int | None:
-    """Most bytes of a running process that were resident at once; None where the system does not say.
-
-    The `ru_maxrss` of a child that has ended is no less than the memory that its parent had when it started it.
-    """
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return None
-    found = [int(line.split()[1]) * 2**10 for line in lines if line.startswith("VmHWM:")]
-    return found[0] if found else None

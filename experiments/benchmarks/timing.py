@@ -105,6 +105,7 @@ def row(
     ratio: float,
     target: str = "",
     met: bool | None = None,
+    judged: bool = True,
     **more: object,
 ) -> dict[str, Any]:
     """One line of the common table.
@@ -118,10 +119,11 @@ def row(
         ratio: Median of the ratios of the rounds; above 1 is better if the target says `>=`.
         target: What was asked for, in words.
         met: Whether it was reached; None without a target.
+        judged: Whether the target holds at this size; otherwise the line has none.
         more: Further figures.
     """
     line = {"name": name, "size": dict(size), "ours": ours, "reference": reference, "unit": unit, "ratio": ratio}
-    return {**line, "target": target, "met": met, **more}
+    return {**line, "target": target if judged else "", "met": met if judged else None, **more}
 
 
 def timed_row(
@@ -160,8 +162,9 @@ def timed_row(
         reference=times.median(reference),
         unit="s",
         ratio=ratio,
-        target=target if judged else "",
-        met=met if judged else None,
+        target=target,
+        met=met,
+        judged=judged,
         ratio_cpu=times.ratio(*pair, clock="cpu"),
         ours_cpu=times.median(ours, clock="cpu"),
         reference_cpu=times.median(reference, clock="cpu"),

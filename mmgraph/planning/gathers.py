@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -43,12 +42,8 @@ class GatherCurve:
 
     def seconds(self, size: float) -> float:
         """Seconds per gather: straight lines over the logarithm of the size, constant beyond both ends."""
-        if size <= self.points[0][0]:
-            return self.points[0][1]
-        for (small, low), (large, high) in pairwise(self.points):
-            if size <= large:
-                return low + (high - low) * math.log(size / small) / math.log(large / small)
-        return self.points[-1][1]
+        sizes, seconds = zip(*self.points, strict=True)
+        return float(np.interp(math.log(size), np.log(sizes), seconds))
 
     def to_json(self) -> list[list[float]]:
         """As plain values; `of` reads them."""

@@ -141,7 +141,7 @@ class Split:
             check_digest(path, header["file"]["split.parquet"], source=folder / "split.json")
         try:
             table = read_parquet(path)
-        except (pa.ArrowInvalid, OSError) as error:
+        except OSError as error:
             raise InputError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
         with reading(folder, "a split"):
             split = cls(header["kind"], table, header["method"], header["settings"])

@@ -15,7 +15,7 @@ from mmgraph.data.features import ModalityFeatures
 from mmgraph.data.graph import MultimodalGraph
 from mmgraph.data.graph_writer import graph_writer
 from mmgraph.data.ids import NodeIds
-from mmgraph.data.quantised import quantise_rows
+from mmgraph.data.quantised import with_dtype
 from mmgraph.data.relation import Relation
 from mmgraph.progress import progress_bar
 from mmgraph.synthetic.blocks import EdgeBlock, GraphBlocks, block_rows, num_blocks
@@ -46,21 +46,17 @@ def collect_graph(blocks: GraphBlocks) -> tuple[MultimodalGraph, pa.Table]:
         held_out += [blocks.held_out(name, out) for _, out in parts]
     features = {}
     for name, feature in header.features.items():
-        values = torch.empty(blocks.num_nodes, feature.spec.dim, dtype=feature.dtype)
+        is_int8 = feature.dtype == torch.int8
+        values = torch.empty(blocks.num_nodes, feature.spec.dim, dtype=torch.float32 if is_int8 else feature.dtype)
         present = torch.empty(blocks.num_nodes, dtype=torch.bool)
-        scale = torch.zeros(blocks.num_nodes) if feature.dtype == torch.int8 else None
         mean = RunningMean(feature.spec.dim)
         for block in range(num_blocks(blocks.num_nodes)):
             where = block_rows(blocks.num_nodes, block)
             some, there = blocks.feature_block(name, block)
-            block_values, present[where] = torch.from_numpy(some), torch.from_numpy(there)
-            if scale is None:
-                values[where] = block_values
-            else:
-                block_values = torch.where(present[where, None], block_values, torch.zeros(()))
-                values[where], scale[where] = quantise_rows(block_values, where=f"{name} features")
+            values[where], present[where] = torch.from_numpy(some), torch.from_numpy(there)
             mean.add(some[there])
-        features[name] = ModalityFeatures(feature.spec, values, present, mean.mean(), scale)
+        made = ModalityFeatures(feature.spec, values, present, mean.mean())
+        features[name] = with_dtype(made, "int8") if is_int8 else made
     graph = MultimodalGraph(
         header.name,
         NodeIds(blocks.ids(rows)),

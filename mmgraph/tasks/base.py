@@ -151,8 +151,7 @@ class Task(ABC):
                 raise InputError(f"{path}: file not found")
             if file_digest(path) != digest:
                 raise InputError(f"{path}: the file changed since the task was written (SHA-256 differs)")
-            with reading(path, "a table"):
-                tables[path.stem] = read_parquet(path)
+            tables[path.stem] = read_parquet(path)
         # <dataset>/tasks/<name>: pictures of queries are given relative to the dataset folder
         root = folder.parent.parent if folder.parent.name == "tasks" else folder
         with reading(folder, f"a task of kind {cls.kind!r}"):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -19,19 +18,6 @@ from mmgraph.testing.factories import make_graph
 
 FOLDER = Path(__file__).parents[2] / "experiments" / "benchmarks"
 Load = Callable[[str], ModuleType]
-
-
-@pytest.fixture(scope="module")
-def load() -> Iterator[Load]:
-    """Import scripts as they import each other, and forget them afterwards: their names are common."""
-    names = {path.stem for path in FOLDER.glob("*.py")}
-    before = {name: sys.modules.pop(name) for name in names & sys.modules.keys()}
-    sys.path.insert(0, str(FOLDER))
-    yield importlib.import_module
-    sys.path.remove(str(FOLDER))
-    for name in names:
-        sys.modules.pop(name, None)
-    sys.modules.update(before)
 
 
 def test_ratios_are_medians_over_rounds(load: Load) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import itertools
 import math
 import sys
@@ -30,19 +29,6 @@ from mmgraph.testing.factories import make_graph
 
 FOLDER = Path(__file__).parents[2] / "experiments" / "pretraining"
 Load = Callable[[str], ModuleType]
-
-
-@pytest.fixture
-def load() -> Iterator[Load]:
-    """Import scripts of the study as they import each other, and forget them afterwards: their names are common."""
-    names = {path.stem for path in FOLDER.glob("*.py")}
-    before = {name: sys.modules.pop(name) for name in names & sys.modules.keys()}
-    sys.path.insert(0, str(FOLDER))
-    yield importlib.import_module
-    sys.path.remove(str(FOLDER))
-    for name in names:
-        sys.modules.pop(name, None)
-    sys.modules.update(before)
 
 
 def test_holm_by_hand(load: Load) -> None:
