@@ -11,13 +11,25 @@ from torch import Tensor
 
 
 @cache
-def has_torch_scatter() -> bool:
-    """Whether the optional package torch-scatter (extra `scatter`) is installed."""
-    return importlib.util.find_spec("torch_scatter") is not None
+def has_torch_scatter(device: str = "cpu") -> bool:
+    """Whether the optional package torch-scatter (extra `scatter`) is installed, and was built for such devices.
+
+    Built on a machine without CUDA's compiler, it refuses tensors on a GPU.
+
+    Args:
+        device: Type of the device.
+    """
+    if importlib.util.find_spec("torch_scatter") is None:
+        return False
+    if device == "cpu":
+        return True
+    import torch_scatter  # noqa: F401  (it registers the operators)
+
+    return bool(torch.ops.torch_scatter.cuda_version() != -1)
 
 
 def segment_reduce(values: Tensor, indptr: Tensor, reduce: Literal["sum", "max"]) -> Tensor:
-    """Reduce values whose segments are adjacent, by torch-scatter if it is installed and else by torch.
+    """Reduce values whose segments are adjacent, by torch-scatter if it is there for the device and else by torch.
 
     Both give the same results and both have gradients. Empty segments give 0 (sum) or the lowest finite number (max).
 
@@ -26,7 +38,7 @@ def segment_reduce(values: Tensor, indptr: Tensor, reduce: Literal["sum", "max"]
         indptr: `[num_segments + 1]`: where each segment starts and the last one ends.
         reduce: Kind of reduction.
     """
-    if has_torch_scatter():
+    if has_torch_scatter(values.device.type):
         import torch_scatter
 
         out: Tensor = torch_scatter.segment_csr(values, indptr, reduce=reduce)

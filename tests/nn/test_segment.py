@@ -30,9 +30,9 @@ def literal(values: Tensor, reduce: str) -> Tensor:
 def _backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Both paths; torch-scatter is a stand-in with its documented behaviour where it is not installed."""
     if request.param == "torch":
-        monkeypatch.setattr(segment, "has_torch_scatter", lambda: False)
+        monkeypatch.setattr(segment, "has_torch_scatter", lambda device: False)
     else:
-        monkeypatch.setattr(segment, "has_torch_scatter", lambda: True)
+        monkeypatch.setattr(segment, "has_torch_scatter", lambda device: True)
         if not segment.importlib.util.find_spec("torch_scatter"):
             fake = types.ModuleType("torch_scatter")
 
