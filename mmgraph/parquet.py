@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mmgraph.errors import InputError
+from mmgraph.parquet_footer import read_chunks
 from mmgraph.untrusted import reading
 
 LIMIT_VARIABLE = "MMGRAPH_PARQUET_BYTES"
@@ -147,12 +148,12 @@ class ParquetTable:
         widths = [
             kind.length if kind.physical_type.startswith("FIXED") else _WIDTHS[kind.physical_type] for kind in kinds
         ]
-        for group in range(footer.num_row_groups):
+        self._chunks = read_chunks(self.path)
+        for chunks in self._chunks:
             # Values of lists are more than rows; pages that are not packed are as long as they say.
-            chunks = [footer.row_group(group).column(at) for at in range(footer.num_columns)]
             self._check(
                 sum(
-                    max(chunk.num_values * width, chunk.total_uncompressed_size)
+                    max(chunk.num_values * width, chunk.uncompressed_bytes)
                     for chunk, width in zip(chunks, widths, strict=True)
                 )
             )
@@ -166,11 +167,8 @@ class ParquetTable:
             column = footer.schema.column(at)
             if column.physical_type != "BYTE_ARRAY":
                 continue
-            chunks = (footer.row_group(group).column(at) for group in range(footer.num_row_groups))
             # Arrow cannot give lists of such numbers where a batch spans row groups.
-            if column.path in simple and not any(
-                "DELTA" in encoding for chunk in chunks for encoding in chunk.encodings
-            ):
+            if column.path in simple and not any(chunks[at].is_delta for chunks in self._chunks):
                 found.append(column.path)
             else:
                 self._unknown.add(column.path)

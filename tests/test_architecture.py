@@ -16,7 +16,17 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # A layer may import the layers before it, and its own files.
 LAYERS: list[set[str]] = [
     {"errors"},
-    {"compiled", "distributed", "notebook", "process", "seeding", "progress", "untrusted", "versions"},
+    {
+        "compiled",
+        "distributed",
+        "notebook",
+        "parquet_footer",
+        "process",
+        "seeding",
+        "progress",
+        "untrusted",
+        "versions",
+    },
     {"archives", "files", "parquet", "yaml_text"},
     {"config", "engines", "metrics", "sealed"},
     {"data"},

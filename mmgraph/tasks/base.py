@@ -161,6 +161,19 @@ class Task(ABC):
         return f"{type(self).__name__}({self.name!r}, test={self.num_examples('test'):,})"
 
 
+def text_setting(settings: Mapping[str, Any], key: str) -> str:
+    """A setting of a stored task that must be a text.
+
+    Raises:
+        LookupError: If it is missing.
+        ValueError: If it is something else.
+    """
+    value = settings[key]
+    if not isinstance(value, str):
+        raise ValueError(f"{key} = {value!r}, which is no text")
+    return value
+
+
 def task_kinds() -> dict[str, type[Task]]:
     """The kinds that a `task.json` may name."""
     from mmgraph.tasks.link_prediction import LinkPredictionTask

@@ -19,7 +19,7 @@ from mmgraph.metrics.beyond_accuracy import catalogue_coverage, exposure_gini, n
 from mmgraph.metrics.ranking import Ranks
 from mmgraph.metrics.top_k import list_ranks, per_list_metrics
 from mmgraph.tasks.alignment import AlignedGraph, CosineScores, PairSet, chunk_size, refuse_leaks
-from mmgraph.tasks.base import QueryFunction, Task, checked_table
+from mmgraph.tasks.base import QueryFunction, Task, checked_table, text_setting
 
 if TYPE_CHECKING:
     from mmgraph.inference.table import EmbeddingTable
@@ -89,7 +89,8 @@ class RecommendationTask(Task):
     def from_tables(cls, name: str, tables: Mapping[str, pa.Table], settings: Mapping[str, Any], root: Path) -> Self:
         """Rebuild from files."""
         del root
-        return cls(name, settings["relation"], settings["user_type"], settings["item_type"], tables["interactions"])
+        relation, user_type, item_type = (text_setting(settings, key) for key in ("relation", "user_type", "item_type"))
+        return cls(name, relation, user_type, item_type, tables["interactions"])
 
     def num_examples(self, split: str) -> int:
         """Number of users with at least one positive in this split."""

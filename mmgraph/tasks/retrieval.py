@@ -16,7 +16,7 @@ from mmgraph.errors import InputError, first_few
 from mmgraph.metrics.ranking import Ranks
 from mmgraph.metrics.top_k import best_ranks, list_ranks, per_list_metrics
 from mmgraph.tasks.alignment import AlignedGraph, CosineScores, chunk_size
-from mmgraph.tasks.base import QueryFunction, Task, checked_table
+from mmgraph.tasks.base import QueryFunction, Task, checked_table, text_setting
 
 if TYPE_CHECKING:
     from mmgraph.inference.table import EmbeddingTable
@@ -72,7 +72,7 @@ class NodeRetrievalTask(Task):
     @classmethod
     def from_tables(cls, name: str, tables: Mapping[str, pa.Table], settings: Mapping[str, Any], root: Path) -> Self:
         """Rebuild from files."""
-        return cls(name, settings["modality"], tables["queries"], root)
+        return cls(name, text_setting(settings, "modality"), tables["queries"], root)
 
     def num_examples(self, split: str) -> int:
         """Number of distinct queries."""

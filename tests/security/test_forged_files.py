@@ -62,6 +62,12 @@ def record(content: dict[str, Any]) -> dict[str, Any]:
             "dataset.json: expected options by name",
         ),
         ("dataset", forge_json("dataset.json", lambda c: c["files"].update(a="x")), "dataset.json: expected a number"),
+        (
+            "tasks",
+            forge_json("tasks/likes/task.json", lambda c: c["settings"].update(relation=[])),
+            "relation = .*no text",
+        ),
+        ("tasks", forge_json("tasks/queries/task.json", lambda c: c["settings"].update(modality=None)), "no text"),
         ("truth", forge_json("synthetic.json", lambda c: c.update(kind=[])), "expected a synthetic graph"),
     ],
 )
