@@ -6,7 +6,6 @@ in the file, so that what they would take is known before they take it.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -16,12 +15,9 @@ import pyarrow.parquet as pq
 
 from mmgraph.errors import InputError
 from mmgraph.parquet_footer import read_chunks
+from mmgraph.table_limit import TableBudget
 from mmgraph.untrusted import reading
 
-LIMIT_VARIABLE = "MMGRAPH_PARQUET_BYTES"
-"""Environment variable: most bytes that one Parquet file may take in memory."""
-SMALL_BYTES, RATIO = 2**32, 50
-"""Without it, a file may take 4 GiB, or 50 times its own size if that is more."""
 COLUMNS, CHUNKS = 10_000, 1_000_000
 """Most columns of a file, and most columns times row groups."""
 BATCH_ROWS, BATCH_BYTES = 2**16, 2**28
@@ -30,27 +26,13 @@ _UNKNOWN_ROWS = 2**10
 _WIDTHS = {"BOOLEAN": 1 / 8, "INT32": 4, "FLOAT": 4, "INT64": 8, "DOUBLE": 8, "INT96": 8, "BYTE_ARRAY": 4}
 
 
-def parquet_limit(path: Path) -> int:
-    """Most bytes that a file may take in memory.
-
-    Raises:
-        InputError: If the environment variable is no number of bytes.
-    """
-    text = os.environ.get(LIMIT_VARIABLE)
-    if text is None:
-        return max(SMALL_BYTES, RATIO * path.stat().st_size)
-    if not text.isdecimal():
-        raise InputError(f"{LIMIT_VARIABLE}: expected a number of bytes, got {text!r}")
-    return int(text)
-
-
 class ParquetTable:
     """One Parquet file whose footer is within the limits.
 
     Args:
         path: The file.
         verify: Compare pages with their checksums, where the file has them.
-        limit: Most bytes that its rows may take in memory; `parquet_limit` by default.
+        limit: Most bytes that its rows may take in memory; see `TableBudget` for the default.
 
     Attributes:
         schema: Columns and their types.
@@ -65,7 +47,7 @@ class ParquetTable:
         with reading(path, "a parquet file"):
             if not self.path.is_file():
                 raise FileNotFoundError(2, "file not found", str(path))
-            self.limit = parquet_limit(self.path) if limit is None else limit
+            self.limit = TableBudget(self.path, limit).limit
             plain = pq.ParquetFile(path)
             self.metadata: pq.FileMetaData = plain.metadata
             self.schema: pa.Schema = plain.schema_arrow
@@ -94,13 +76,12 @@ class ParquetTable:
         rows = max(1, min(batch_rows, int(BATCH_BYTES / max(width, 1))))
         if any(column.split(".")[0] in chosen for column in self._unknown):
             rows = min(rows, _UNKNOWN_ROWS)
-        spent = 0
+        budget = TableBudget(self.path, self.limit)
         with reading(self.path, "a parquet file"):
             for batch in self._file.iter_batches(batch_size=rows, columns=chosen):
                 batch = batch.select(chosen)  # they come in the order of the file
                 size = _batch_size(batch)
-                spent += size
-                self._check(spent)
+                budget.spend(size)
                 for part in _small_parts(batch, size):
                     yield pa.RecordBatch.from_arrays(
                         [
@@ -126,16 +107,9 @@ class ParquetTable:
             schema = pa.schema([self.schema.field(name) for name in chosen], metadata=self.schema.metadata)
             return pa.Table.from_batches(self.batches(chosen), schema=schema)
 
-    def _check(self, size: float) -> None:
-        if size > self.limit:
-            raise InputError(
-                f"{self.path}: expected a table that takes at most {self.limit:,} bytes in memory, this one takes more; "
-                f"{LIMIT_VARIABLE} raises the limit"
-            )
-
     def _check_footer(self) -> None:
         """Compare what the footer says with the limits; it may lie, so rows are counted once more when they come."""
-        footer = self.metadata
+        footer, budget = self.metadata, TableBudget(self.path, self.limit)
         if footer.num_columns > COLUMNS or footer.num_columns * footer.num_row_groups > CHUNKS:
             raise InputError(
                 f"{self.path}: expected at most {COLUMNS:,} columns and {CHUNKS:,} columns times row groups, "
@@ -143,7 +117,7 @@ class ParquetTable:
             )
         if not all(footer.row_group(at).num_rows >= 0 for at in range(footer.num_row_groups)) or self.num_rows < 0:
             raise InputError(f"{self.path}: expected numbers of rows that are not negative")
-        self._check(self.num_rows * max(1.0, sum(_width(field.type) for field in self.schema)))
+        budget.check(self.num_rows * max(1.0, sum(_width(field.type) for field in self.schema)))
         kinds = [footer.schema.column(at) for at in range(footer.num_columns)]
         widths = [
             kind.length if kind.physical_type.startswith("FIXED") else _WIDTHS[kind.physical_type] for kind in kinds
@@ -151,7 +125,7 @@ class ParquetTable:
         self._chunks = read_chunks(self.path)
         for chunks in self._chunks:
             # Values of lists are more than rows; pages that are not packed are as long as they say.
-            self._check(
+            budget.check(
                 sum(
                     max(chunk.num_values * width, chunk.uncompressed_bytes)
                     for chunk, width in zip(chunks, widths, strict=True)

@@ -23,6 +23,7 @@ LAYERS: list[set[str]] = [
         "parquet_footer",
         "process",
         "seeding",
+        "table_limit",
         "progress",
         "untrusted",
         "versions",

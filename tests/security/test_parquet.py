@@ -16,7 +16,8 @@ import mmgraph.parquet as parquet
 from mmgraph.errors import InputError
 from mmgraph.formats.tables.defects import Defects
 from mmgraph.formats.tables.source import TableError, open_source
-from mmgraph.parquet import LIMIT_VARIABLE, SMALL_BYTES, ParquetTable, read_parquet
+from mmgraph.parquet import ParquetTable, read_parquet
+from mmgraph.table_limit import LIMIT_VARIABLE, SMALL_BYTES
 
 LIMIT = 10_000_000
 
@@ -165,7 +166,7 @@ def test_the_limit_is_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"id": [1]}), path)
     monkeypatch.setenv(LIMIT_VARIABLE, "4GB")
-    with pytest.raises(InputError, match="MMGRAPH_PARQUET_BYTES: expected a number of bytes, got '4GB'"):
+    with pytest.raises(InputError, match="MMGRAPH_TABLE_BYTES: expected a number of bytes, got '4GB'"):
         read_parquet(path)
 
 

@@ -15,7 +15,8 @@ import pyarrow as pa
 
 from mmgraph.errors import InputError
 from mmgraph.formats.tables.defects import Defects
-from mmgraph.formats.tables.source import TableSource, unreadable
+from mmgraph.formats.tables.source import TableSource, spend, unreadable
+from mmgraph.table_limit import TableBudget
 from mmgraph.untrusted import reason
 
 _ROWS = 1 << 14
@@ -118,10 +119,13 @@ def _objects(path: Path, encoding: str, defects: Defects) -> Iterator[tuple[int,
 
 def _lines(path: Path, file: IO[bytes] | gzip.GzipFile) -> Iterator[bytes]:
     """Lines of a file; one that is damaged has its error."""
+    budget = TableBudget(path) if isinstance(file, gzip.GzipFile) else None
     try:
         while line := file.readline(_LINE_BYTES + 1):
             if len(line) > _LINE_BYTES:  # a small compressed file can hold a line that fills the memory
                 raise unreadable(path, ValueError(f"a line has more than {_LINE_BYTES:,} bytes"))
+            if budget is not None:  # also where nothing is kept: the columns are looked for first
+                spend(budget, len(line))
             yield line
     except (EOFError, OSError, zlib.error) as error:
         raise unreadable(path, error) from None

@@ -13,6 +13,7 @@ from mmgraph.errors import InputError, first_few, unknown_choice
 from mmgraph.formats.tables.cells import plain
 from mmgraph.formats.tables.defects import Defects
 from mmgraph.parquet import ParquetTable
+from mmgraph.table_limit import TableBudget
 
 ENDINGS = (".parquet", ".csv", ".tsv", ".jsonl", ".csv.gz", ".tsv.gz", ".jsonl.gz")
 BATCH_ROWS = 1 << 18
@@ -82,12 +83,15 @@ class TableSource(ABC):
             batch_rows: About how many rows at once.
 
         Raises:
-            InputError: If the file cannot be read.
+            InputError: If the file cannot be read, or holds more than `TableBudget` allows a packed one.
         """
         chosen = self.names if columns is None else list(columns)
         self.require(*chosen)
+        budget = TableBudget(self.path) if self.path.name.lower().endswith(".gz") else None
         try:
             for table in self.read(chosen, batch_rows):
+                if budget is not None:
+                    spend(budget, table.nbytes)
                 yield plain(table.select(chosen))
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, UnicodeError, OSError, EOFError, zlib.error) as error:
             raise unreadable(self.path, error) from None
@@ -164,6 +168,18 @@ def ending_of(path: Path) -> str | None:
 
 def _refused(path: Path, error: InputError) -> TableError:
     return TableError("unreadable-file", path, f"cannot be read: {str(error).removeprefix(f'{path}: ')}")
+
+
+def spend(budget: TableBudget, size: float) -> None:
+    """Count bytes of a packed file.
+
+    Raises:
+        TableError: If there are too many.
+    """
+    try:
+        budget.spend(size)
+    except InputError as error:
+        raise _refused(budget.path, error) from None
 
 
 def unreadable(path: Path, error: Exception) -> TableError:

@@ -19,6 +19,7 @@ from mmgraph.errors import InputError
 from mmgraph.formats.tables.cells import decode
 from mmgraph.formats.tables.defects import Defects
 from mmgraph.formats.tables.source import TableError, TableSource, open_source
+from mmgraph.table_limit import LIMIT_VARIABLE
 
 CELLS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r"), max_size=6)
 ROWS = st.lists(st.tuples(CELLS, CELLS), max_size=8)
@@ -173,6 +174,20 @@ def test_files_that_cannot_be_used(tmp_path: Path, name: str, content: bytes, ki
     assert str(error.value).startswith(f"{tmp_path}/{message}")
     assert "\n" not in str(error.value)
     assert getattr(error.value, "kind", None) == kind
+
+
+@pytest.mark.parametrize("ending", [".csv.gz", ".jsonl.gz"])
+def test_what_unpacks_to_more_than_the_limit_is_refused(
+    tmp_path: Path, ending: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / f"t{ending}", [("a" * 10_000, "b")] * 2_000)
+    assert path.stat().st_size < 200_000
+    assert len(read(open_source(path, Defects()))) == 2_000
+    monkeypatch.setenv(LIMIT_VARIABLE, "1000000")
+    with pytest.raises(TableError, match=f"cannot be read: expected a table .* at most 1,000,000 .*{LIMIT_VARIABLE}"):
+        read(open_source(path, Defects()))
+    plain = write(tmp_path / f"t{ending}".removesuffix(".gz"), [("a" * 10_000, "b")] * 2_000)
+    assert len(read(open_source(plain, Defects()))) == 2_000  # as large as it looks
 
 
 def test_no_file_and_no_column(tmp_path: Path) -> None:
