@@ -25,6 +25,7 @@ LAYERS: list[set[str]] = [
         "seeding",
         "table_limit",
         "progress",
+        "sparse",
         "untrusted",
         "versions",
     },

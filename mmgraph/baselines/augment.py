@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from mmgraph.sparse import coo_matrix
+
 
 def drop_edges(edge_index: Tensor, share: float) -> Tensor:
     """Leave out each column of `edge_index` `[2, num_edges]` with probability `share`; directions fall apart."""
@@ -25,7 +27,7 @@ def drop_columns(x: Tensor, share: float) -> Tensor:
         return x * kept
     x = x.coalesce()
     index, values = x.indices(), x.values()
-    return torch.sparse_coo_tensor(index, values * kept[index[1]], x.shape, is_coalesced=True, check_invariants=False)
+    return coo_matrix(index, values * kept[index[1]], (x.size(0), x.size(1)), is_coalesced=True)
 
 
 def choose_nodes(num_nodes: int, share: float, device: torch.device) -> tuple[Tensor, Tensor]:

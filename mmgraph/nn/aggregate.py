@@ -7,8 +7,6 @@ bit for bit from run to run. Other devices gather and scatter with plain torch o
 
 from __future__ import annotations
 
-import warnings
-from functools import cache
 from typing import Any
 
 import torch
@@ -17,6 +15,7 @@ from torch.autograd.function import once_differentiable
 
 from mmgraph.nn.message_graph import MessageGraph
 from mmgraph.nn.segment import segment_reduce, segment_softmax
+from mmgraph.sparse import csr_matrix
 
 
 def use_sparse(values: Tensor) -> bool:
@@ -152,16 +151,4 @@ def _sampled_product(graph: MessageGraph, weight: Tensor, targets: Tensor, sourc
 
 
 def _sparse(indptr: Tensor, column: Tensor, weight: Tensor, num_columns: int) -> Tensor:
-    _silence_beta_warning()
-    size = (indptr.numel() - 1, num_columns)
-    return torch.sparse_csr_tensor(indptr, column, weight, size=size, check_invariants=False)
-
-
-@cache
-def _silence_beta_warning() -> None:
-    # torch says once per process that sparse CSR is in beta; users can do nothing about it.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        torch.sparse_csr_tensor(
-            torch.tensor([0, 0]), torch.tensor([], dtype=torch.int64), torch.tensor([]), size=(1, 1)
-        )
+    return csr_matrix(indptr, column, weight, (indptr.numel() - 1, num_columns))

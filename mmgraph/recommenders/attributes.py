@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from mmgraph.data.graph import MultimodalGraph
 from mmgraph.recommenders.interactions import Interactions
 from mmgraph.seeding import derive_seed
+from mmgraph.sparse import coo_matrix
 
 
 def attribute_edges(graph: MultimodalGraph, node_type: str, others: tuple[str, ...]) -> dict[str, Tensor]:
@@ -85,4 +86,4 @@ def _mean_of_rows(
         index.append(torch.stack([node, rows[place]]))
         weight.append(torch.bincount(node, minlength=order.numel()).float().reciprocal()[node])
     size = (order.numel(), num_rows)
-    return torch.sparse_coo_tensor(torch.cat(index, dim=1), torch.cat(weight), size, check_invariants=False).coalesce()
+    return coo_matrix(torch.cat(index, dim=1), torch.cat(weight), size)

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from mmgraph.recommenders.attributes import HashedAttributes
 from mmgraph.recommenders.content import ItemContent
 from mmgraph.recommenders.interactions import Interactions
-from mmgraph.recommenders.propagation import csr_from_rows, propagate
+from mmgraph.recommenders.propagation import propagate
+from mmgraph.sparse import csr_matrix
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,10 +82,10 @@ class MessageBuilder:
         column = torch.cat([pairs[1] + data.num_users, turned[0]])
         start = nn.functional.pad(degree.cumsum(0), (1, 0))
         values, recent = root[row] * root[column], None
-        matrix = csr_from_rows(start, column, values, degree.numel())
+        matrix = csr_matrix(start, column, values, (degree.numel(), degree.numel()))
         if weight is not None:
             weight = torch.cat([weight if kept is None else weight[kept], weight[by_item]])
-            recent = csr_from_rows(start, column, values * weight, degree.numel())
+            recent = csr_matrix(start, column, values * weight, (degree.numel(), degree.numel()))
         return Messages(pairs, matrix, recent, users.float(), items.float())
 
 

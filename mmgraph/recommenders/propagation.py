@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from mmgraph.recommenders.interactions import Interactions
+from mmgraph.sparse import coo_matrix, csr_matrix
 
 
 class _SymmetricProduct(torch.autograd.Function):
@@ -44,24 +44,10 @@ def csr(index: Tensor, values: Tensor, size: int) -> Tensor:
         values: `[num_entries]`.
         size: Number of rows and of columns.
     """
-    summed = torch.sparse_coo_tensor(index, values, (size, size), check_invariants=False).coalesce()
+    summed = coo_matrix(index, values, (size, size))
     row, column = summed.indices()
     start = torch.nn.functional.pad(torch.bincount(row, minlength=size).cumsum(0), (1, 0))
-    return csr_from_rows(start, column, summed.values(), size)
-
-
-def csr_from_rows(start: Tensor, column: Tensor, values: Tensor, size: int) -> Tensor:
-    """Sparse CSR matrix `[size, size]` from its parts, without torch's warning that the format is new.
-
-    Args:
-        start: `[size + 1]`: first entry of each row.
-        column: `[num_entries]`.
-        values: `[num_entries]`.
-        size: Number of rows and of columns.
-    """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*[Ss]parse.*")
-        return torch.sparse_csr_tensor(start, column, values, (size, size), check_invariants=False)
+    return csr_matrix(start, column, summed.values(), (size, size))
 
 
 def symmetric_normalised(pairs: Tensor, num_users: int, num_items: int) -> Tensor:

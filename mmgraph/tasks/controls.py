@@ -13,6 +13,7 @@ from torch import Tensor
 from mmgraph.data.graph import MultimodalGraph
 from mmgraph.errors import InputError, unknown_choice
 from mmgraph.inference.table import EmbeddingTable
+from mmgraph.sparse import coo_matrix
 from mmgraph.tasks.base import QueryFunction
 from mmgraph.tasks.recommendation import RecommendationTask, ScoreFunction, user_item_edges
 
@@ -216,4 +217,4 @@ def _normalised_adjacency(graph: MultimodalGraph) -> Tensor:
     degree = torch.bincount(target, minlength=graph.num_nodes).clamp(min=1).float()
     values = (degree[source] * degree[target]).rsqrt()
     size = (graph.num_nodes, graph.num_nodes)
-    return torch.sparse_coo_tensor(torch.stack([target, source]), values, size, check_invariants=False).coalesce()
+    return coo_matrix(torch.stack([target, source]), values, size)

@@ -13,6 +13,7 @@ from mmgraph.data.graph import MultimodalGraph
 from mmgraph.data.ids import NodeIds
 from mmgraph.errors import InputError, unknown_choice
 from mmgraph.inference.table import EmbeddingTable
+from mmgraph.sparse import coo_matrix
 from mmgraph.tasks.alignment import AlignedGraph
 from mmgraph.tasks.few_shot import QUERIES, Episode, EpisodeTally, FewShotResult, few_shot_episodes
 from mmgraph.tasks.node_classification import NodeClassificationTask
@@ -158,15 +159,14 @@ def transition(aligned: AlignedGraph, unit: Tensor, config: PropagationConfig) -
         if pairs.numel() == 0:
             raise InputError(f"graph {aligned.graph.name!r} has no edges for labels to spread over")
         weight = torch.ones(pairs.size(1), device=unit.device)
-        parts.append((torch.sparse_coo_tensor(pairs, weight, (n, n), check_invariants=False), config.edge_share))
+        parts.append((coo_matrix(pairs, weight, (n, n)), config.edge_share))
     index, value = [], []
     for weights, share in parts:
-        weights = weights.coalesce()
         (row, column), weight = weights.indices(), weights.values()
         degree = torch.zeros(n, device=unit.device).index_add_(0, row, weight)
         index.append(weights.indices())
         value.append(share * weight / (degree[row] * degree[column]).sqrt())
-    return torch.sparse_coo_tensor(torch.cat(index, dim=1), torch.cat(value), (n, n), check_invariants=False).coalesce()
+    return coo_matrix(torch.cat(index, dim=1), torch.cat(value), (n, n))
 
 
 def _neighbors(unit: Tensor, k: int) -> Tensor:
@@ -180,7 +180,7 @@ def _neighbors(unit: Tensor, k: int) -> Tensor:
     good = (column >= 0) & (weight > 0)
     pairs = torch.stack([row, column])[:, good]
     both = torch.cat([pairs, pairs.flip(0)], dim=1)
-    return torch.sparse_coo_tensor(both, weight[good].repeat(2), (n, n), check_invariants=False)
+    return coo_matrix(both, weight[good].repeat(2), (n, n))
 
 
 def _start(episode: Episode, aligned: AlignedGraph, unit: Tensor, config: PropagationConfig) -> Tensor:

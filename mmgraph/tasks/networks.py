@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import warnings
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mmgraph.errors import InputError, unknown_choice
+from mmgraph.sparse import csr_matrix
 from mmgraph.tasks.logistic import principal_axes
 
 Conv = Literal["sage", "gat"]
@@ -123,9 +123,7 @@ def _mean_matrix(edge_index: Tensor, num_nodes: int) -> Tensor:
     count = torch.bincount(target, minlength=num_nodes)
     start = torch.cat([count.new_zeros(1), count.cumsum(0)])
     values = count.clamp(min=1).float().reciprocal()[target]
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Sparse CSR tensor support")
-        return torch.sparse_csr_tensor(start, source, values, (num_nodes, num_nodes), check_invariants=False)
+    return csr_matrix(start, source, values, (num_nodes, num_nodes))
 
 
 def _layer(in_dim: int, out_dim: int, config: NetworkConfig, *, last: bool) -> nn.Module:
