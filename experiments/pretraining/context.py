@@ -155,6 +155,7 @@ class Context:
         unimportant = ("seed", "device", "save_every", "log_every")
         # Through JSON, so that tuples are equal to the lists that a file gives back.
         plain: dict[str, Any] = json.loads(json.dumps(asdict(config)))
+        plain["sampling"].pop("workers")
         return {key: value for key, value in plain.items() if key not in unimportant}
 
     def kept_table(self, name: str, seed: int, graph: LoadedGraph) -> Path:

@@ -103,15 +103,18 @@ def _difference(one: Comparison | None) -> str:
 
 
 def costs(rows: Sequence[Row]) -> str:
-    """Seconds of training, mean over seeds, by device."""
-    lines = []
-    for model, label in dict.fromkeys((row["model"], row["label"]) for row in rows):
-        values = [value for row in rows if row["model"] == model for value in current(row).values()]
-        seconds = [value["training_seconds"] for value in values]
-        if any(seconds):
-            devices = ", ".join(sorted({value["device"] for value in values}))
-            lines.append([label, f"{sum(seconds) / len(seconds):.1f}", devices])
-    return markdown(["", "seconds of training", "device"], lines) if lines else ""
+    """Seconds of training, mean over seeds, on each device."""
+    times: dict[str, dict[str, list[float]]] = {}
+    for row in rows:
+        for value in current(row).values():
+            times.setdefault(row["label"], {}).setdefault(value["device"], []).append(value["training_seconds"])
+    trained = {label: found for label, found in times.items() if any(map(any, found.values()))}
+    devices = sorted({device for found in trained.values() for device in found})
+    lines = [
+        [label, *(f"{sum(found[device]) / len(found[device]):.1f}" if device in found else "" for device in devices)]
+        for label, found in trained.items()
+    ]
+    return markdown(["seconds of training", *devices], lines) if lines else ""
 
 
 def _further(row: Row) -> bool:
