@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,19 +14,12 @@ from mmgraph.synthetic.user_item import user_item_graph
 from mmgraph.synthetic.user_item_config import UserItemConfig
 from mmgraph.tasks.recommendation import RecommendationTask
 
-SCRIPT = Path(__file__).parents[2] / "experiments" / "downstream" / "recommendation.py"
+FOLDER = Path(__file__).parents[2] / "experiments" / "downstream"
 
 
 @pytest.fixture
-def script() -> Iterator[ModuleType]:
-    spec = importlib.util.spec_from_file_location("downstream_recommendation", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
+def script(load: Callable[[str], ModuleType]) -> ModuleType:
+    return load("recommendation")
 
 
 @pytest.fixture

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,18 +16,12 @@ from mmgraph.data.ids import NodeIds
 from mmgraph.files import read_json
 from mmgraph.inference.table import EmbeddingTable
 
-PATH = Path(__file__).parents[2] / "experiments" / "downstream" / "retrieval.py"
+FOLDER = Path(__file__).parents[2] / "experiments" / "downstream"
 
 
-@pytest.fixture(scope="module")
-def study() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("downstream_retrieval", PATH)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture
+def study(load: Callable[[str], ModuleType]) -> ModuleType:
+    return load("retrieval")
 
 
 def test_the_bootstrap_pairs_queries(study) -> None:
@@ -66,10 +59,10 @@ def test_valid_queries_choose_and_test_queries_do_not(study) -> None:
 
 
 def test_the_results_that_are_kept_make_the_tables(study) -> None:
-    summary = read_json(PATH.with_suffix(".results.json"))
+    summary = read_json(FOLDER / "retrieval.results.json")
     text = study.tables_of(summary)
     assert all(f"{task}: valid MRR, then test" in text for task in study.TASKS)
     mean, low, high = summary[study.RAW]["paraphrases"]["against names alone"]["mrr"]
     assert (mean, low, high) == (0, 0, 0)
-    page = PATH.with_suffix(".md").read_text(encoding="utf-8")
+    page = (FOLDER / "retrieval.md").read_text(encoding="utf-8")
     assert all(line in page for line in text.splitlines())
