@@ -83,4 +83,4 @@ def test_damaged_files_are_refused_in_one_line(name: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize("name", READERS)
 def test_many_damaged_files_are_refused_in_one_line(name: str, tmp_path: Path) -> None:
     # A digest that is right leads into the packages of the stores, which trust their own files.
-    fuzz(name, tmp_path, 150, reseal=name not in NATIVE)
+    fuzz(name, tmp_path, 100, reseal=name not in NATIVE)
