@@ -66,9 +66,10 @@ def reading(where: object, what: str) -> Iterator[None]:
     except damaged() as error:
         raise InputError(f"{where}: expected {what}, got: {reason(error)}") from error
     except OSError as error:
-        if error.errno not in (None, errno.EINVAL):
+        if error.errno not in (None, errno.EINVAL, errno.ENAMETOOLONG):
             raise
-        # Errors of Arrow and Pillow have no number; a damaged file can ask for a place before its own beginning.
+        # Errors of Arrow and Pillow have no number; a damaged file can ask for a place before its own beginning, or
+        # for another file by a name that no file can have.
         raise InputError(f"{where}: expected {what}, got: {reason(error)}") from error
 
 

@@ -367,6 +367,8 @@ def test_an_error_without_a_number_is_damage() -> None:
         raise OSError("Couldn't deserialize")
     with pytest.raises(InputError, match="x: expected a graph, got: MemoryError"), reading("x", "a graph"):
         raise MemoryError
+    with pytest.raises(InputError, match="x: expected a graph, got: .*name too long"), reading("x", "a graph"):
+        Path("x" * 5000).read_bytes()  # a name that a forged description of files gives
 
 
 # -- arrays
