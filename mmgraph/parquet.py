@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mmgraph.errors import InputError
-from mmgraph.parquet_footer import read_chunks
+from mmgraph.parquet_footer import Chunk, read_chunks
 from mmgraph.table_limit import TableBudget
 from mmgraph.untrusted import reading
 
@@ -47,13 +47,13 @@ class ParquetTable:
         with reading(path, "a parquet file"):
             if not self.path.is_file():
                 raise FileNotFoundError(2, "file not found", str(path))
-            self.limit = TableBudget(self.path, limit).limit
+            budget = TableBudget(self.path, limit)
+            self.limit = budget.limit
             plain = pq.ParquetFile(path)
             self.metadata: pq.FileMetaData = plain.metadata
             self.schema: pa.Schema = plain.schema_arrow
             self.num_rows = int(self.metadata.num_rows)
-            self._check_footer()
-            texts = self._texts()
+            texts = self._texts(self._check_footer(budget))
             self._file = pq.ParquetFile(
                 path, metadata=plain.metadata, read_dictionary=texts, page_checksum_verification=verify
             )
@@ -107,9 +107,13 @@ class ParquetTable:
             schema = pa.schema([self.schema.field(name) for name in chosen], metadata=self.schema.metadata)
             return pa.Table.from_batches(self.batches(chosen), schema=schema)
 
-    def _check_footer(self) -> None:
-        """Compare what the footer says with the limits; it may lie, so rows are counted once more when they come."""
-        footer, budget = self.metadata, TableBudget(self.path, self.limit)
+    def _check_footer(self, budget: TableBudget) -> list[list[Chunk]]:
+        """Compare what the footer says with the limits; it may lie, so rows are counted once more when they come.
+
+        Returns:
+            Column chunks of each row group.
+        """
+        footer = self.metadata
         if footer.num_columns > COLUMNS or footer.num_columns * footer.num_row_groups > CHUNKS:
             raise InputError(
                 f"{self.path}: expected at most {COLUMNS:,} columns and {CHUNKS:,} columns times row groups, "
@@ -122,8 +126,8 @@ class ParquetTable:
         widths = [
             kind.length if kind.physical_type.startswith("FIXED") else _WIDTHS[kind.physical_type] for kind in kinds
         ]
-        self._chunks = read_chunks(self.path)
-        for chunks in self._chunks:
+        groups = read_chunks(self.path)
+        for chunks in groups:
             # Values of lists are more than rows; pages that are not packed are as long as they say.
             budget.check(
                 sum(
@@ -131,8 +135,9 @@ class ParquetTable:
                     for chunk, width in zip(chunks, widths, strict=True)
                 )
             )
+        return groups
 
-    def _texts(self) -> list[str]:
+    def _texts(self, groups: Sequence[Sequence[Chunk]]) -> list[str]:
         """Columns of texts that can come as numbers into a dictionary; notes the others."""
         footer = self.metadata
         found, self._unknown = [], set[str]()
@@ -142,7 +147,7 @@ class ParquetTable:
             if column.physical_type != "BYTE_ARRAY":
                 continue
             # Arrow cannot give lists of such numbers where a batch spans row groups.
-            if column.path in simple and not any(chunks[at].is_delta for chunks in self._chunks):
+            if column.path in simple and not any(chunks[at].is_delta for chunks in groups):
                 found.append(column.path)
             else:
                 self._unknown.add(column.path)

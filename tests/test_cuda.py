@@ -25,7 +25,6 @@ from mmgraph.data.store import load_graph
 from mmgraph.finetuning.config import FinetuneConfig
 from mmgraph.finetuning.finetune import finetune
 from mmgraph.nn import segment
-from mmgraph.nn.build import Encoder, build_encoder
 from mmgraph.nn.encoder import EncoderConfig
 from mmgraph.nn.gnn import GNNConfig
 from mmgraph.nn.moe import MoEConfig
@@ -39,7 +38,7 @@ from mmgraph.synthetic.user_item_config import UserItemConfig
 from mmgraph.tasks.base import Task, load_tasks
 from mmgraph.tasks.recommendation import RecommendationTask
 from mmgraph.testing.datasets import fake_encoders, make_dataset
-from mmgraph.testing.factories import make_graph, randomise
+from mmgraph.testing.factories import make_encoder, make_graph
 from mmgraph.training import pretrain as module
 from mmgraph.training.tracking import read_metrics
 
@@ -47,12 +46,6 @@ DEVICE = os.environ.get("MMGRAPH_TEST_DEVICE", "cuda")
 CONVS = ("sign", "gat", "sage")
 
 pytestmark = pytest.mark.skipif(DEVICE == "cuda" and not torch.cuda.is_available(), reason="needs a GPU")
-
-
-def encoder_of(graph: mg.MultimodalGraph, conv: Any) -> Encoder:
-    torch.manual_seed(0)
-    config = EncoderConfig(dim=16, moe=MoEConfig(num_experts=2), gnn=GNNConfig(conv=conv, num_layers=2, heads=2))
-    return randomise(build_encoder(config, [graph]))
 
 
 def close(found: Tensor, expected: Tensor) -> None:
@@ -78,7 +71,7 @@ def tasks(toy: Path) -> dict[str, Task]:
 @pytest.mark.parametrize("level", ["last", "blend", "hybrid", "all"])
 def test_embeddings_equal_those_of_the_cpu(conv: str, level: Any) -> None:
     graph = make_graph()
-    encoder = encoder_of(graph, conv)
+    encoder = make_encoder(graph, conv)
     expected = mg.embed(encoder, graph, level=level).vectors
     encoder.to(DEVICE)
     close(mg.embed(encoder, graph.to(DEVICE), level=level).vectors, expected)
@@ -90,7 +83,7 @@ def test_embeddings_equal_those_of_the_cpu(conv: str, level: Any) -> None:
 def test_int8_features_are_turned_back_on_the_device(conv: str) -> None:
     graph = make_graph()
     small = replace(graph, features={name: with_dtype(one, "int8") for name, one in graph.features.items()})
-    encoder = encoder_of(graph, conv)
+    encoder = make_encoder(graph, conv)
     expected = mg.embed(encoder, small).vectors
     close(mg.embed(encoder.to(DEVICE), small.to(DEVICE)).vectors, expected)
 
@@ -145,8 +138,10 @@ def test_pretraining_with_every_objective_learns_and_resumes(
 def test_finetuning(toy: Path, tasks: dict[str, Task], tmp_path: Path, name: str, mode: Any, conv: str) -> None:
     graph = load_graph(toy)
     config = FinetuneConfig(steps=12, batch_size=32, eval_every=3, num_negatives=32, rank=2, mode=mode, device=DEVICE)
-    here = finetune(encoder_of(graph, conv), graph, tasks[name], config, out=tmp_path / "here")
-    there = finetune(encoder_of(graph, conv), graph, tasks[name], replace(config, device="cpu"), out=tmp_path / "there")
+    here = finetune(make_encoder(graph, conv), graph, tasks[name], config, out=tmp_path / "here")
+    there = finetune(
+        make_encoder(graph, conv), graph, tasks[name], replace(config, device="cpu"), out=tmp_path / "there"
+    )
     for metric, value in there.result["valid"].items():
         assert here.result["valid"][metric] == pytest.approx(value, abs=0.1), metric
 

@@ -1,11 +1,11 @@
-"""Small random graphs with planted communities, for tests and benchmarks."""
+"""Small random graphs with planted communities, and networks for them, for tests and benchmarks."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import torch
@@ -16,6 +16,10 @@ from mmgraph.data.graph import MultimodalGraph, encode_node_types
 from mmgraph.data.ids import NodeIds
 from mmgraph.data.raw import RawGraph
 from mmgraph.data.relation import Relation
+from mmgraph.nn.build import Encoder, build_encoder
+from mmgraph.nn.encoder import EncoderConfig
+from mmgraph.nn.gnn import GNNConfig
+from mmgraph.nn.moe import MoEConfig
 from mmgraph.seeding import generator
 
 HOMOPHILY = 0.8
@@ -200,6 +204,19 @@ def _draw(path: Path, colour: str, shape: str, *, transparent: bool) -> Path:
         pen.rectangle((4, 4, 28, 28), outline=colour, width=4)
     image.save(path)
     return path
+
+
+def make_encoder(graph: MultimodalGraph, conv: Any = "sign", **gnn: Any) -> Encoder:
+    """A network of width 16 for a graph, two layers deep, of which every part says something.
+
+    Args:
+        graph: The graph.
+        conv: Kind of layers.
+        gnn: Further fields of `GNNConfig`.
+    """
+    torch.manual_seed(0)
+    config = EncoderConfig(dim=16, moe=MoEConfig(num_experts=2), gnn=GNNConfig(conv=conv, num_layers=2, heads=2, **gnn))
+    return randomise(build_encoder(config, [graph]))
 
 
 def randomise(module: M, *, seed: int = 0) -> M:

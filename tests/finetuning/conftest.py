@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -15,16 +14,13 @@ from mmgraph.cli.main import main
 from mmgraph.data.graph import MultimodalGraph
 from mmgraph.data.store import load_graph
 from mmgraph.finetuning.config import FinetuneConfig
-from mmgraph.nn.build import Encoder, build_encoder
-from mmgraph.nn.encoder import EncoderConfig
-from mmgraph.nn.gnn import GNNConfig
-from mmgraph.nn.moe import MoEConfig
+from mmgraph.nn.build import Encoder
 from mmgraph.tasks.base import Task, load_tasks
 from mmgraph.tasks.node_classification import NodeClassificationTask
 from mmgraph.tasks.node_regression import NodeRegressionTask
 from mmgraph.tasks.retrieval import NodeRetrievalTask
 from mmgraph.testing.datasets import fake_encoders, make_dataset
-from mmgraph.testing.factories import randomise
+from mmgraph.testing.factories import make_encoder
 
 SMALL = FinetuneConfig(steps=12, batch_size=32, eval_every=3, patience=10, num_negatives=32, rank=2, device="cpu")
 
@@ -73,9 +69,3 @@ def encoder_of() -> Callable[..., Encoder]:
 @pytest.fixture
 def settings() -> Callable[..., FinetuneConfig]:
     return lambda **changes: replace(SMALL, **changes)
-
-
-def make_encoder(graph: MultimodalGraph, conv: Any = "sign", **gnn: Any) -> Encoder:
-    torch.manual_seed(0)
-    config = EncoderConfig(dim=16, moe=MoEConfig(num_experts=2), gnn=GNNConfig(conv=conv, num_layers=2, heads=2, **gnn))
-    return randomise(build_encoder(config, [graph]))
